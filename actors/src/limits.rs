@@ -1,0 +1,95 @@
+//! Every queue bound and every timer of the actors, in one place.
+//!
+//! A queue without a bound here does not exist. What a full queue means stands with each bound.
+
+use std::time::Duration;
+
+/// A worker beats at least this often, in seconds; a beat says "alive", not "getting on".
+pub const BEAT_SECS: u64 = 2;
+
+/// A worker that says nothing at all for this long, not even a beat, is taken for hung.
+pub const BEAT_TIMEOUT: Duration = Duration::from_secs(15 * BEAT_SECS);
+
+/// No progress for this long ends an attempt, where the caller says nothing else. Long, because a first step may
+/// wait for a slow disk or a compiler of kernels.
+pub const PROGRESS_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// Time a worker has to finish its step and write its `last` checkpoint after a stop, or to exit after its final
+/// word; then it is killed.
+pub const STOP_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Time a killed worker has to be gone. A process always makes it; a thread that never looks at its stop flag does
+/// not, and is then left behind with a warning.
+pub const KILL_GRACE: Duration = Duration::from_secs(10);
+
+/// Pause before a failed attempt is repeated, so that a machine short of something gets a chance to recover.
+pub const RETRY_BACKOFF: Duration = Duration::from_millis(500);
+
+/// Repetitions of a run whose worker was lost or killed from outside.
+pub const RETRIES_LOST: u32 = 2;
+
+/// Repetitions of a run that ran out of memory.
+pub const RETRIES_OUT_OF_MEMORY: u32 = 1;
+
+/// Times a cv starts the actor of a run anew after that actor was lost to a panic.
+pub const RESTARTS_RUN_ACTOR: u32 = 1;
+
+/// Times a tune starts the actor of a cv anew after that actor was lost to a panic. None: finished cells would be
+/// run again.
+pub const RESTARTS_CV_ACTOR: u32 = 0;
+
+/// Messages from one worker that wait for its RunActor. Full: the worker's supervising thread waits, then its pipe
+/// fills, then the worker itself waits.
+pub const WORKER_EVENTS: usize = 32;
+
+/// Messages of the RunActors that wait for the DeviceManager. Full: the RunActor's send waits.
+pub const DEVICE_MAILBOX: usize = 64;
+
+/// Messages of one RunActor that wait for its TrackerActor. Full: the RunActor reads no more from its worker.
+pub const TRACKER_MAILBOX: usize = 8;
+
+/// Records that wait for the thread that writes one run's files. Full: the TrackerActor takes no more messages.
+pub const TRACKER_QUEUE: usize = 16;
+
+/// Table writes that wait for the ParquetSink. Full: the CvActor's send waits; its runs go on.
+pub const SINK_MAILBOX: usize = 32;
+
+/// Table writes that wait for the thread that writes them. Full: the ParquetSink takes no more messages.
+pub const SINK_QUEUE: usize = 8;
+
+/// Jobs that wait for the root actor. Full: the caller gets [`JobError::Busy`](crate::system::JobError::Busy).
+pub const JOB_MAILBOX: usize = 16;
+
+/// Mailbox of actors that nobody sends to: what they hear comes from channels they own.
+pub const UNUSED_MAILBOX: usize = 1;
+
+/// Events kept for readers of the event stream. A reader that falls further behind loses the oldest, is told how
+/// many, and slows nobody.
+pub const EVENT_RING: usize = 4096;
+
+/// The durations a run is held to; [`Default`] gives the constants of this module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timers {
+    /// See [`PROGRESS_TIMEOUT`].
+    pub progress: Duration,
+    /// See [`BEAT_TIMEOUT`].
+    pub beat: Duration,
+    /// See [`STOP_DEADLINE`].
+    pub stop: Duration,
+    /// See [`KILL_GRACE`].
+    pub kill: Duration,
+    /// See [`RETRY_BACKOFF`].
+    pub backoff: Duration,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self {
+            progress: PROGRESS_TIMEOUT,
+            beat: BEAT_TIMEOUT,
+            stop: STOP_DEADLINE,
+            kill: KILL_GRACE,
+            backoff: RETRY_BACKOFF,
+        }
+    }
+}

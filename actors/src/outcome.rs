@@ -1,0 +1,126 @@
+//! How runs, cvs and tunes end. Failure is data.
+
+use std::path::PathBuf;
+
+use engine_tracking::Metrics;
+use serde::{Deserialize, Serialize};
+
+use crate::plan::{Cell, Hyperparameters};
+
+/// How a cell ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Status {
+    /// Ran to its end, every score metric usable.
+    Complete,
+    /// Ran to its end, a score metric is missing, not finite or zero.
+    Unstable,
+    /// Did not reach its end; see the failure.
+    Failed,
+    /// Ended early by the search.
+    Pruned,
+    /// Ended early because the user asked for it, or never started.
+    Cancelled,
+}
+
+/// Why a run failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Cause {
+    /// The workload panicked.
+    Panic,
+    /// The device or the host ran out of memory.
+    OutOfMemory,
+    /// No progress for `progress_timeout`.
+    Hang,
+    /// The worker died (killed by a signal, closed its pipe, could not be started).
+    Lost,
+    /// The data can not be used.
+    Data,
+    /// The loss is not finite.
+    Diverged,
+    /// The configuration can not be run: unknown model, impossible value.
+    Configuration,
+    /// A file could not be written or read.
+    Io,
+}
+
+/// A failure with what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Its kind; decides about retries.
+    pub cause: Cause,
+    /// What happened and what to do, as a fragment.
+    pub message: String,
+    /// Last lines of the worker's standard error, oldest first.
+    pub stderr_tail: Vec<String>,
+}
+
+/// How one run ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunOutcome {
+    /// Name of the run.
+    pub run_name: String,
+    /// Id of the run.
+    pub run_id: String,
+    /// Folder of the run.
+    pub run_dir: PathBuf,
+    /// Fold and seed.
+    pub cell: Cell,
+    /// How it ended.
+    pub status: Status,
+    /// Why, unless it ended well.
+    pub failure: Option<Failure>,
+    /// Attempts made; 0 if it never started.
+    pub attempts: u32,
+    /// Device of the last attempt: `cpu:0`.
+    pub device: Option<String>,
+    /// Time from the first attempt's start to the end, in seconds.
+    pub duration_secs: f64,
+    /// Metrics last logged.
+    pub metrics: Metrics,
+    /// Best checkpoint.
+    pub checkpoint: Option<PathBuf>,
+}
+
+/// How one cv ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CvOutcome {
+    /// Name of the cv.
+    pub cv_name: String,
+    /// Folder of the cv.
+    pub cv_dir: PathBuf,
+    /// Index of the configuration.
+    pub hp_index: u32,
+    /// The configuration.
+    pub hyperparameters: Hyperparameters,
+    /// Score, if there is one: NaN never appears here.
+    pub score: Option<f64>,
+    /// Standard deviation (n - 1) of the cells' own scores; none with fewer than two.
+    pub spread: Option<f64>,
+    /// Whether the score rests on unstable cells.
+    pub score_is_unstable: bool,
+    /// `Complete`, `Unstable`, `Failed` or `Cancelled`.
+    pub status: Status,
+    /// One entry for every cell of the plan, in its order.
+    pub runs: Vec<RunOutcome>,
+}
+
+/// How a tune ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TuneOutcome {
+    /// Name of the tune.
+    pub tune_name: String,
+    /// Folder of the tune.
+    pub tune_dir: PathBuf,
+    /// Every cv, by `hp_index`.
+    pub cvs: Vec<CvOutcome>,
+    /// Index into `cvs` of the best stable configuration.
+    pub best: Option<usize>,
+    /// The retrained and tested model, where asked for.
+    pub retrain: Option<RunOutcome>,
+    /// Whether the tune was stopped before its end.
+    pub cancelled: bool,
+}

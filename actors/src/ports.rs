@@ -1,0 +1,77 @@
+//! What the actors need from others: implemented by the crates above and below.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use engine_devices::Launcher;
+use engine_tracking::MetricPoint;
+
+use crate::events::Event;
+use crate::plan::{Hyperparameters, RunPlan};
+use crate::protocol::{FromWorker, ToWorker};
+
+/// Starts workers that speak the run protocol, as threads or as processes.
+pub type WorkerLauncher = dyn Launcher<ToWorker, FromWorker>;
+
+/// Proposes the configurations of a tune.
+///
+/// Called on an arbiter, once per trial and in the order of trials: it decides, it does not block.
+pub trait Sampler: Send {
+    /// The configuration of a trial, counted from 0; `None` when there is nothing left to try, and from then on.
+    fn propose(&mut self, trial: u32) -> Option<Hyperparameters>;
+
+    /// What became of a trial: its score if it was stable, `None` if it failed, was unstable or was stopped.
+    fn tell(&mut self, trial: u32, score: Option<f64>);
+}
+
+/// Makes run ids: eight characters of `[a-z0-9]`, not used before in the artifact folder.
+pub trait Ids: Send {
+    /// A fresh id.
+    fn run_id(&mut self) -> String;
+}
+
+/// One maker of ids for the cvs of all jobs.
+pub(crate) type SharedIds = Arc<Mutex<Box<dyn Ids>>>;
+
+/// Draws `count` ids.
+pub(crate) fn draw_ids(ids: &SharedIds, count: usize) -> Vec<String> {
+    let mut ids = ids.lock().unwrap_or_else(PoisonError::into_inner);
+    (0..count).map(|_| ids.run_id()).collect()
+}
+
+/// What a back end of tracking could not do. The back end is turned off; the run goes on.
+pub type TrackerError = Box<dyn std::error::Error + Send + Sync>;
+
+/// One back end of tracking for one run: files, later a service.
+///
+/// Called on a thread of its own, in order; it may block. After an error it is dropped and not called again.
+pub trait Tracker: Send {
+    /// Its name in warnings: `metrics.csv`.
+    fn name(&self) -> &str;
+
+    /// The run begins. Called first, once.
+    ///
+    /// # Errors
+    /// Whatever keeps the back end from tracking the run.
+    fn open(&mut self, plan: &RunPlan) -> Result<(), TrackerError>;
+
+    /// Values to log, in order.
+    ///
+    /// # Errors
+    /// Whatever keeps the back end from taking them.
+    fn points(&mut self, points: &[MetricPoint]) -> Result<(), TrackerError>;
+
+    /// Something happened to the run.
+    ///
+    /// # Errors
+    /// Whatever keeps the back end from taking it.
+    fn event(&mut self, event: &Event) -> Result<(), TrackerError>;
+
+    /// The run is over; everything must be where it belongs on return. Called last, once.
+    ///
+    /// # Errors
+    /// Whatever keeps the back end from keeping what it was given.
+    fn close(&mut self) -> Result<(), TrackerError>;
+}
+
+/// Makes the back ends of one run.
+pub type TrackerFactory = dyn Fn(&RunPlan) -> Vec<Box<dyn Tracker>> + Send + Sync;

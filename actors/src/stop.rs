@@ -1,0 +1,84 @@
+//! How work is told to stop: a line from a parent to its child that holds one value and is never full.
+//!
+//! The value only ever grows stronger, so a child that is slow to look sees the strongest. The line is also a leash: when
+//! the parent is gone, by a panic too, the child hears [`StopMode::Kill`].
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+/// How hard to stop, from mild to hard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopMode {
+    /// What has started goes on to its end; nothing new starts.
+    Drain,
+    /// Runs finish their step, write their `last` checkpoint and end.
+    Cancel,
+    /// Workers are killed at once.
+    Kill,
+}
+
+/// The parent's end. Dropping the last clone kills what hangs on it.
+#[derive(Debug, Clone)]
+pub struct StopLine {
+    sender: watch::Sender<Option<StopMode>>,
+}
+
+impl StopLine {
+    /// A line and the end for the child.
+    #[must_use]
+    pub fn new() -> (Self, StopSignal) {
+        let (sender, receiver) = watch::channel(None);
+        (Self { sender }, StopSignal { receiver })
+    }
+
+    /// Asks for a stop. A weaker mode than one asked for before changes nothing.
+    pub fn raise(&self, mode: StopMode) {
+        self.sender.send_if_modified(|now| {
+            let stronger = *now < Some(mode);
+            if stronger {
+                *now = Some(mode);
+            }
+            stronger
+        });
+    }
+
+    /// Whether the child is gone.
+    #[must_use]
+    pub fn is_released(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Waits until the child is gone.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when dropped.
+    pub async fn released(&self) {
+        self.sender.closed().await;
+    }
+}
+
+/// The child's end, held for as long as the child lives.
+#[derive(Debug)]
+pub struct StopSignal {
+    receiver: watch::Receiver<Option<StopMode>>,
+}
+
+impl StopSignal {
+    /// The next stop, stronger than the one before; [`StopMode::Kill`] when the parent is gone.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when dropped.
+    pub async fn next(&mut self) -> StopMode {
+        loop {
+            match self.receiver.changed().await {
+                Ok(()) => {
+                    if let Some(mode) = *self.receiver.borrow_and_update() {
+                        return mode;
+                    }
+                }
+                Err(_) => return StopMode::Kill,
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The training data folder: reading, checking, loading ahead of training, and synthesis.
+//!
+//! ```text
+//! train_data_dir/
+//! ├── config.toml         [darts] bands = [...], patch_size
+//! ├── data.zarr/          x: [n, c, h, w] float32, y: [n, h, w] uint8
+//! └── metadata.parquet    row i describes sample i: sample_id, region, empty, geometry
+//! ```
+//!
+//! Labels are 0 negative, 1 positive, 2 ignored. A chunk that is not on disk is all fill value.
+//!
+//! Invariants
+//! - `DATA-1` the order of samples depends on seed and epoch alone, never on the number of threads.
+//! - `DATA-2` no sample reaches training with a value of x that is not finite or a label other than 0, 1, 2.
+//! - `DATA-3` an epoch that is dropped leaves no thread behind.
+//! - `DATA-4` a synthetic folder appears whole or not at all.
+
+mod config;
+mod error;
+mod folder;
+mod geometry;
+pub mod loader;
+mod metadata;
+mod order;
+mod synth;
+mod validate;
+mod zarr;
+
+pub use error::DataError;
+pub use folder::{DataFolder, Sample};
+pub use geometry::Footprint;
+pub use loader::{Batch, EpochIter, Loader, LoaderConfig};
+pub use synth::{SynthConfig, SynthReport, synthesise};
+pub use validate::{FoldReport, PartReport, RegionReport, Report, ValueReport, Warning, check_all, validate};

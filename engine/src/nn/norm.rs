@@ -1,0 +1,80 @@
+//! Batch normalisation with running statistics.
+
+use burn::module::{Flag, Module, Param, RunningState};
+use burn::tensor::Tensor;
+use burn::tensor::module::{batch_norm, batch_norm_train};
+
+use super::init::Initializer;
+
+/// Weight of a batch in the running statistics: PyTorch's default.
+const MOMENTUM: f64 = 0.1;
+/// Added to a variance before its root: PyTorch's default.
+const EPSILON: f64 = 1e-5;
+
+/// `torch.nn.BatchNorm2d`.
+///
+/// Normalises with the batch's own mean and biased variance while training, and with the running ones
+/// otherwise. The running variance takes the unbiased variance, as PyTorch's does and burn's does not.
+///
+/// Training is on where the input lies on an autodiff device and the layer is not frozen; so
+/// `Module::valid` gives a model that evaluates. Clones of a layer share their running statistics,
+/// `valid` copies them.
+///
+/// # Sources
+/// Ioffe and Szegedy 2015, Batch Normalization, algorithms 1 and 2.
+#[derive(Module, Debug)]
+pub struct BatchNorm2d {
+    weight: Param<Tensor<1>>,
+    bias: Param<Tensor<1>>,
+    running_mean: RunningState<Tensor<1>>,
+    running_var: RunningState<Tensor<1>>,
+    training: Param<Flag>,
+}
+
+impl BatchNorm2d {
+    /// Scale 1, shift 0, running mean 0, running variance 1.
+    pub fn new(channels: usize, init: &mut Initializer) -> Self {
+        Self {
+            weight: init.constant(channels, 1.0),
+            bias: init.constant(channels, 0.0),
+            running_mean: init.buffer(channels, 0.0),
+            running_var: init.buffer(channels, 1.0),
+            training: init.training_flag(),
+        }
+    }
+
+    /// # Shapes
+    /// - `x`: `[batch, channels, height, width]`
+    /// - returns the same
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        if x.device().is_autodiff() && self.training.is_enabled() {
+            self.forward_train(x)
+        } else {
+            self.forward_eval(x)
+        }
+    }
+
+    fn forward_eval(&self, x: Tensor<4>) -> Tensor<4> {
+        let (mean, variance) = (self.running_mean.value(), self.running_var.value());
+        batch_norm(x, self.weight.val(), self.bias.val(), mean, variance, EPSILON)
+    }
+
+    fn forward_train(&self, x: Tensor<4>) -> Tensor<4> {
+        let [batch, _, height, width] = x.dims();
+        let count = (batch * height * width) as f64;
+        let result = batch_norm_train(x, self.weight.val(), self.bias.val(), EPSILON);
+        // One value per channel has no spread: PyTorch refuses it, n / (n - 1) would be infinite.
+        let unbiased = result.variance.mul_scalar(count / (count - 1.0).max(1.0));
+        blend(&self.running_mean, result.mean);
+        blend(&self.running_var, unbiased);
+        result.output
+    }
+}
+
+/// Moves a running statistic towards the batch's. Reading it back at once folds the update in, so that
+/// a visitor, which does not, sees it.
+fn blend(running: &RunningState<Tensor<1>>, batch: Tensor<1>) {
+    let old = running.value_sync();
+    running.update((old.mul_scalar(1.0 - MOMENTUM) + batch.detach().mul_scalar(MOMENTUM)).detach());
+    running.value_sync();
+}

@@ -1,0 +1,116 @@
+//! What a segmentation run needs besides its hyperparameters: the `settings` of a run's plan.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// How the held-out test set is chosen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TestSplit {
+    /// This fraction of the samples, drawn as pandas draws.
+    Random(f64),
+    /// Every sample of these regions.
+    Region(Vec<String>),
+    /// These sample ids.
+    Sample(Vec<String>),
+}
+
+/// How the rest is divided into train and validation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FoldMethod {
+    /// Consecutive blocks.
+    #[default]
+    Kfold,
+    /// Stratified random splits, 10 % validation.
+    Shuffle,
+    /// Stratified folds.
+    Stratified,
+    /// Random splits by region, 20 % of the regions.
+    Region,
+    /// Stratified folds by region.
+    RegionStratified,
+    /// Train and validate on everything.
+    None,
+}
+
+/// Settings of a segmentation run, serialised into `RunPlan::settings`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SegmentationSettings {
+    /// Folder with `config.toml`, `data.zarr`, `metadata.parquet`.
+    pub train_data_dir: PathBuf,
+    /// Held-out test set.
+    pub test_split: Option<TestSplit>,
+    /// Fold method.
+    pub fold_method: FoldMethod,
+    /// Number of folds the data are divided into.
+    pub total_folds: u32,
+    /// Use so many samples only.
+    pub subsample: Option<u32>,
+    /// Decode every sample once and keep it.
+    pub in_memory: bool,
+    /// Epochs at the most.
+    pub max_epochs: u32,
+    /// Validations without improvement before the run ends; 0 = never.
+    pub early_stopping_patience: u32,
+    /// Threads that decode ahead of training; 0 = decode on one thread ahead.
+    pub num_workers: u32,
+    /// Best checkpoints kept; 0 = none, -1 = all.
+    pub save_top_k: i32,
+    /// Log train metrics every so many steps; 0 = never.
+    pub log_every_n_steps: u32,
+    /// Validate every so many epochs, and at the last; 0 = at the last only.
+    pub check_val_every_n_epoch: u32,
+    /// Draw figures every so many validations; 0 = never.
+    pub plot_every_n_val_epochs: u32,
+    /// Start from these weights.
+    pub weights_from_checkpoint: Option<PathBuf>,
+    /// Go on from this checkpoint: weights, optimizer, schedule, early stopping, counters.
+    pub continue_from_checkpoint: Option<PathBuf>,
+    /// burn backend to compute with: `tch`, `flex`, `cuda`, `wgpu`; `None` = the best one compiled in.
+    pub backend: Option<String>,
+}
+
+/// Hyperparameters of a segmentation run, read from `RunPlan::hyperparameters`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SegmentationHyperparameters {
+    /// Architecture, matched without regard to case.
+    pub model_arch: String,
+    /// Encoder.
+    pub model_encoder: String,
+    /// Path of pretrained encoder weights, or `imagenet`.
+    pub model_encoder_weights: Option<String>,
+    /// Augmentations in order of application.
+    pub augment: Option<Vec<String>>,
+    /// Learning rate of AdamW.
+    pub learning_rate: f64,
+    /// Factor of the learning rate per epoch.
+    pub gamma: f64,
+    /// Weight of the positive class; none = no weighting.
+    pub focal_loss_alpha: Option<f64>,
+    /// Focusing exponent.
+    pub focal_loss_gamma: f64,
+    /// Samples per optimizer step.
+    pub batch_size: u32,
+    /// Bands to use, in order; none = all of the dataset's.
+    pub bands: Option<Vec<String>>,
+}
+
+impl Default for SegmentationHyperparameters {
+    fn default() -> Self {
+        Self {
+            model_arch: "Unet".into(),
+            model_encoder: "resnet34".into(),
+            model_encoder_weights: None,
+            augment: None,
+            learning_rate: 1e-3,
+            gamma: 0.9,
+            focal_loss_alpha: None,
+            focal_loss_gamma: 2.0,
+            batch_size: 8,
+            bands: None,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What a run does: the trait a workload implements, and the context it speaks through.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use engine_actors::outcome::Failure;
+use engine_actors::protocol::{FromWorker, Progress, RunOrder, RunSummary};
+use engine_tracking::{MetricPoint, Metrics};
+
+/// Points are sent at the latest after this long, so that a display lags by no more.
+const FLUSH_AFTER: Duration = Duration::from_millis(250);
+/// Points are sent at the latest when so many wait.
+const FLUSH_AT: usize = 64;
+
+/// What one run does, given its order and a context to report through.
+///
+/// Runs on a worker's own thread or process, never on an arbiter: it may block as long as it likes,
+/// but asks [`RunContext::stop_requested`] at every step.
+pub trait Workload: Send + Sync + 'static {
+    /// Does the run.
+    ///
+    /// # Errors
+    /// A [`Failure`] with its cause; the cause decides whether the run is tried again.
+    fn run(&self, order: &RunOrder, context: &RunContext) -> Result<RunSummary, Failure>;
+}
+
+/// What a workload says while it runs. Cheap to call; nothing here waits for a disk or a network.
+pub struct RunContext {
+    send: Box<dyn Fn(FromWorker) + Send + Sync>,
+    stop: Arc<AtomicBool>,
+    pending: Mutex<Pending>,
+}
+
+struct Pending {
+    points: Vec<MetricPoint>,
+    points_since: Instant,
+    progress_at: Option<Instant>,
+}
+
+impl RunContext {
+    /// A context that hands messages to `send` and reads `stop`.
+    pub fn new(send: impl Fn(FromWorker) + Send + Sync + 'static, stop: Arc<AtomicBool>) -> Self {
+        let pending = Pending { points: Vec::new(), points_since: Instant::now(), progress_at: None };
+        Self { send: Box::new(send), stop, pending: Mutex::new(pending) }
+    }
+
+    /// Whether the run should finish its step, write its `last` checkpoint and return.
+    pub fn stop_requested(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Data and model stand.
+    pub fn prepared(&self, train_samples: u64, val_samples: u64, parameters: u64, device: String) {
+        self.tell(FromWorker::Prepared { train_samples, val_samples, parameters, device });
+    }
+
+    /// Where the run is. Call it every batch: at most four a second are sent.
+    pub fn progress(&self, progress: Progress) {
+        let now = Instant::now();
+        let due = {
+            let mut pending = self.lock();
+            let due = pending.progress_at.is_none_or(|at| now - at >= FLUSH_AFTER);
+            if due {
+                pending.progress_at = Some(now);
+            }
+            due
+        };
+        if due {
+            self.tell(FromWorker::Progress(progress));
+        }
+    }
+
+    /// Values to log. Sent in batches, in order.
+    pub fn log(&self, point: MetricPoint) {
+        let full = {
+            let mut pending = self.lock();
+            if pending.points.is_empty() {
+                pending.points_since = Instant::now();
+            }
+            pending.points.push(point);
+            pending.points.len() >= FLUSH_AT || pending.points_since.elapsed() >= FLUSH_AFTER
+        };
+        if full {
+            self.flush();
+        }
+    }
+
+    /// One validation pass is over. Its values are logged with [`RunContext::log`] besides.
+    pub fn validated(&self, epoch: u32, step: u64, metrics: Metrics) {
+        self.tell(FromWorker::Validated { epoch, step, metrics });
+    }
+
+    /// A checkpoint is on disk, whole.
+    pub fn checkpoint_written(&self, path: std::path::PathBuf, epoch: u32, step: u64, monitored: Option<f64>) {
+        self.tell(FromWorker::CheckpointWritten { path, epoch, step, monitored });
+    }
+
+    /// Sends the points that wait.
+    pub fn flush(&self) {
+        let points = std::mem::take(&mut self.lock().points);
+        if !points.is_empty() {
+            (self.send)(FromWorker::Logged(points));
+        }
+    }
+
+    /// Points always travel before what refers to them.
+    fn tell(&self, message: FromWorker) {
+        self.flush();
+        (self.send)(message);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
