@@ -1,1 +1,27 @@
-//! devices
+//! What the engine runs on: devices, leases, placement, and the workers that are held to them.
+//!
+//! - [`inventory`]: what there is, and which of it the user asked for
+//! - [`placement`]: how many cvs and cells run at once, and who holds the lease
+//! - [`lease`]: the book of leases, synchronous and pure
+//! - [`frame`]: one message on a pipe
+//! - [`worker`]: child processes and named threads behind one interface
+//!
+//! No actor, no async runtime and no file format belongs here.
+
+pub mod frame;
+pub mod inventory;
+pub mod lease;
+pub mod placement;
+mod suggest;
+pub mod worker;
+
+pub use inventory::{Accelerator, DeviceId, DeviceInfo, DeviceKind, InventoryError, select, select_among};
+pub use lease::{
+    DeviceUse, Grant, LeaseBook, LeaseEffect, LeaseEvent, LeaseId, LeaseSnapshot, LeaseUse, RefuseReason, Ticket,
+};
+pub use placement::{LeasedBy, Placement, PlacementError, Strategy, check_combination};
+pub use worker::{
+    AttachError, EventSink, Exit, ExitReport, LaunchError, Launcher, PortClosed, ProcessLauncher, SendError,
+    ThreadLauncher, Worker, WorkerEvent, WorkerPort, WorkerReceiver, WorkerSender, attach_process,
+    is_worker_process,
+};

@@ -1,7 +1,6 @@
 //! The means a score is made of.
 
 /// Sum over count; NaN of nothing.
-#[expect(clippy::cast_precision_loss, reason = "runs and metrics are counted in tens")]
 pub(super) fn arithmetic(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
@@ -24,7 +23,6 @@ pub(super) fn minimum(values: &[f64]) -> f64 {
 }
 
 /// Standard deviation with n - 1 in the denominator; none of fewer than two values or where one is not finite.
-#[expect(clippy::cast_precision_loss, reason = "runs are counted in tens")]
 pub(super) fn sample_deviation(values: &[f64]) -> Option<f64> {
     if values.len() < 2 {
         return None;

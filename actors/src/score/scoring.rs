@@ -213,7 +213,7 @@ impl Scoring {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use proptest::prelude::{Strategy as Generator, prop_assert, prop_assert_eq, proptest};
 
     use super::*;
 
@@ -302,11 +302,11 @@ mod tests {
         assert!(json.contains("\"lower-is-better\"") && json.contains("\"min\""), "{json}");
     }
 
-    fn any_strategy() -> impl proptest::strategy::Strategy<Value = Strategy> {
+    fn any_strategy() -> impl Generator<Value = Strategy> {
         proptest::sample::select(Strategy::ALL.to_vec())
     }
 
-    fn runs_of(count: std::ops::Range<usize>) -> impl proptest::strategy::Strategy<Value = Vec<Metrics>> {
+    fn runs_of(count: std::ops::Range<usize>) -> impl Generator<Value = Vec<Metrics>> {
         proptest::collection::vec((0.01..1.0_f64, 0.01..1.0_f64), count).prop_map(|runs| {
             runs.into_iter().map(|(iou, recall)| run(&[("iou", iou), ("recall", recall)])).collect()
         })

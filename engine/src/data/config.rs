@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::error::DataError;
+use crate::folds::nearest::nearest;
 
 /// The part of `config.toml` that reading needs; whatever else preprocessing noted is left alone.
 #[derive(Debug, Deserialize)]
@@ -67,7 +68,7 @@ impl FolderConfig {
             let channel = self.bands.iter().position(|known| known == band).ok_or_else(|| {
                 DataError::UnknownBand {
                     band: band.clone(),
-                    nearest: nearest(band, &self.bands),
+                    nearest: nearest(band, self.bands.iter().map(String::as_str)).map(str::to_owned),
                     available: self.bands.clone(),
                     path: path.into(),
                 }
@@ -78,55 +79,5 @@ impl FolderConfig {
             channels.push(channel);
         }
         Ok(channels)
-    }
-}
-
-/// The name spelled most like `word`, if one is near enough to be a slip of the pen.
-fn nearest(word: &str, names: &[String]) -> Option<String> {
-    let word = word.to_lowercase();
-    names
-        .iter()
-        .map(|name| (edits(&word, &name.to_lowercase()), name))
-        .filter(|(edits, name)| *edits * 2 <= name.chars().count().max(2))
-        .min_by_key(|(edits, _)| *edits)
-        .map(|(_, name)| name.clone())
-}
-
-/// Insertions, deletions and substitutions from `a` to `b`.
-///
-/// # Sources
-/// Wagner and Fischer 1974, The String-to-String Correction Problem.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn edits_are_counted() {
-        assert_eq!(edits("kitten", "sitting"), 3);
-        assert_eq!(edits("", "nir"), 3);
-        assert_eq!(edits("nir", "nir"), 0);
-    }
-
-    #[test]
-    fn a_slip_finds_its_band_and_a_stranger_none() {
-        let names = ["green", "nir", "slope"].map(String::from);
-        assert_eq!(nearest("gren", &names).as_deref(), Some("green"));
-        assert_eq!(nearest("NIR", &names).as_deref(), Some("nir"));
-        assert_eq!(nearest("temperature", &names), None);
     }
 }

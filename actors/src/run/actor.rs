@@ -1,0 +1,372 @@
+//! Performs what the state of a run decides.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, SpawnHandle, WrapFuture};
+use engine_devices::WorkerEvent;
+use tokio::sync::oneshot;
+
+use super::StartRun;
+use super::effects::{Effect, Input, Timer};
+use super::state::{LeasedFrom, State};
+use super::worker::{Running, WorkerEvents, launch};
+use crate::devices::{AcquireLease, LeaseGuard};
+use crate::events::Event;
+use crate::limits::UNUSED_MAILBOX;
+use crate::outcome::{Cause, Failure, RunOutcome};
+use crate::plan::RunPlan;
+use crate::protocol::{RunOrder, ToWorker};
+use crate::stop::{StopMode, StopSignal};
+use crate::tracker::{CloseRun, Record, Track, TrackerActor};
+use crate::wiring::Wiring;
+
+/// The actor of one run; see the module.
+pub struct RunActor {
+    state: State,
+    plan: Arc<RunPlan>,
+    wiring: Arc<Wiring>,
+    inputs: VecDeque<Input>,
+    is_performing: Performing,
+    lease: Option<Arc<LeaseGuard>>,
+    request: Option<SpawnHandle>,
+    worker: Option<Running>,
+    attempt: u32,
+    unread: Option<WorkerEvents>,
+    records: VecDeque<Record>,
+    delivery: Delivery,
+    timers: HashMap<Timer, SpawnHandle>,
+    tracker: Option<Addr<TrackerActor>>,
+    started: Option<Instant>,
+    ended: Option<Box<RunOutcome>>,
+    outcome: Option<oneshot::Sender<RunOutcome>>,
+    stop: Option<StopSignal>,
+    late: u64,
+}
+
+/// Whether effects are being performed; inputs that arise meanwhile wait their turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Performing {
+    Yes,
+    No,
+}
+
+/// Whether a record is on its way to the tracker.
+///
+/// While one is, nothing is read from the worker: a slow disk slows the worker, and grows no queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Delivery {
+    Idle,
+    UnderWay,
+}
+
+impl RunActor {
+    /// The actor of a run, to be started on the current arbiter.
+    pub(crate) fn new(start: StartRun, wiring: Arc<Wiring>) -> Self {
+        let leased_from = if start.lease.is_some() { LeasedFrom::Cv } else { LeasedFrom::Manager };
+        Self {
+            state: State::new(Arc::clone(&start.plan), start.scoring, leased_from),
+            plan: start.plan,
+            wiring,
+            inputs: VecDeque::new(),
+            is_performing: Performing::No,
+            lease: start.lease,
+            request: None,
+            worker: None,
+            attempt: 0,
+            unread: None,
+            records: VecDeque::new(),
+            delivery: Delivery::Idle,
+            timers: HashMap::new(),
+            tracker: None,
+            started: None,
+            ended: None,
+            outcome: Some(start.outcome),
+            stop: Some(start.stop),
+            late: 0,
+        }
+    }
+
+    fn take(&mut self, input: Input, ctx: &mut Context<Self>) {
+        self.inputs.push_back(input);
+        if self.is_performing == Performing::Yes {
+            return;
+        }
+        self.is_performing = Performing::Yes;
+        while let Some(input) = self.inputs.pop_front() {
+            for effect in self.state.apply(input) {
+                self.perform(effect, ctx);
+            }
+        }
+        self.is_performing = Performing::No;
+    }
+
+    fn perform(&mut self, effect: Effect, ctx: &mut Context<Self>) {
+        match effect {
+            Effect::AcquireLease => self.acquire(ctx),
+            Effect::WithdrawRequest => {
+                if let Some(request) = self.request.take() {
+                    ctx.cancel_future(request);
+                }
+            }
+            Effect::ReturnLease => self.lease = None,
+            Effect::OpenTracker => {
+                let back_ends = (self.wiring.trackers)(&self.plan);
+                let plan = Arc::clone(&self.plan);
+                self.tracker = Some(TrackerActor::new(plan, back_ends, self.wiring.bus.clone()).start());
+            }
+            Effect::Launch { attempt } => self.launch(attempt, ctx),
+            Effect::SendStart { attempt } => self.send_start(attempt),
+            Effect::SendStop => self.send(ToWorker::Stop),
+            Effect::Kill => {
+                if let Some(worker) = &self.worker {
+                    worker.kill();
+                }
+            }
+            Effect::DropWorker => self.worker = None,
+            Effect::Arm(timer) => self.arm(timer, ctx),
+            Effect::Disarm(timer) => self.disarm(timer, ctx),
+            Effect::Track(points) => {
+                self.records.push_back(Record::Points(points));
+                self.deliver(ctx);
+            }
+            Effect::Publish(event) => self.publish(event, ctx),
+            Effect::CloseTracker(outcome) => self.close_tracker(outcome, ctx),
+            Effect::Report => self.report(ctx),
+            Effect::CountLate(what) => {
+                self.late += 1;
+                tracing::debug!(run = %self.plan.run_id, what, late = self.late, "late input");
+            }
+        }
+    }
+
+    fn acquire(&mut self, ctx: &mut Context<Self>) {
+        if let Some(device) = self.lease.as_ref().map(|lease| lease.grant().device.to_string()) {
+            self.inputs.push_back(Input::LeaseGranted { device });
+            return;
+        }
+        let devices = self.wiring.devices.clone();
+        let holder = self.plan.run_name.clone();
+        let ask = async move {
+            let (reply, granted) = oneshot::channel();
+            let gone = || "the device manager is gone".to_string();
+            devices.send(AcquireLease { holder, reply }).await.map_err(|_| gone())?;
+            granted.await.map_err(|_| gone())?.map_err(|refused| refused.to_string())
+        };
+        self.request = Some(ctx.spawn(ask.into_actor(self).map(|answer, run, ctx| {
+            run.request = None;
+            match answer {
+                Ok(guard) => {
+                    let device = guard.grant().device.to_string();
+                    run.lease = Some(Arc::new(guard));
+                    run.take(Input::LeaseGranted { device }, ctx);
+                }
+                Err(reason) => run.take(Input::LeaseRefused { reason }, ctx),
+            }
+        })));
+    }
+
+    fn launch(&mut self, attempt: u32, ctx: &mut Context<Self>) {
+        self.attempt = attempt;
+        self.started.get_or_insert_with(Instant::now);
+        let Some(lease) = self.lease.clone() else {
+            let message = "a worker was to start without a lease".to_string();
+            let why = Failure { cause: Cause::Lost, message, stderr_tail: Vec::new() };
+            self.inputs.push_back(Input::LaunchFailed(why));
+            return;
+        };
+        let launch = launch(Arc::clone(&self.wiring.launcher), Arc::clone(&self.plan), lease);
+        ctx.spawn(launch.into_actor(self).map(move |launched, run, ctx| match launched {
+            Ok((worker, events)) => {
+                run.worker = Some(worker);
+                run.take(Input::Launched, ctx);
+                run.read(events, attempt, ctx);
+            }
+            Err(why) => run.take(Input::LaunchFailed(why), ctx),
+        }));
+    }
+
+    /// Takes one event from the worker, acts on it, and comes back for the next.
+    fn read(&mut self, mut events: WorkerEvents, attempt: u32, ctx: &mut Context<Self>) {
+        if self.delivery == Delivery::UnderWay {
+            self.unread = Some(events);
+            return;
+        }
+        let next = async move { (events.recv().await, events) };
+        ctx.spawn(next.into_actor(self).map(move |(event, events), run, ctx| {
+            // A worker that was given up may still speak; nobody listens.
+            if run.attempt != attempt || run.worker.is_none() {
+                return;
+            }
+            match event {
+                Some(WorkerEvent::Message(word)) => {
+                    run.take(Input::Said(Box::new(word)), ctx);
+                    run.read(events, attempt, ctx);
+                }
+                Some(WorkerEvent::Exited(report)) => run.take(Input::Exited(report), ctx),
+                None => {
+                    let reason = "the worker's supervising thread is gone".to_string();
+                    run.take(Input::Unreachable { reason }, ctx);
+                }
+            }
+        }));
+    }
+
+    /// Hands the tracker what waits, one record at a time; then reads on.
+    fn deliver(&mut self, ctx: &mut Context<Self>) {
+        let (Delivery::Idle, Some(tracker)) = (self.delivery, self.tracker.clone()) else { return };
+        let Some(record) = self.records.pop_front() else { return };
+        self.delivery = Delivery::UnderWay;
+        let send = async move { tracker.send(Track(record)).await };
+        ctx.spawn(send.into_actor(self).map(|sent, run, ctx| {
+            run.delivery = Delivery::Idle;
+            if sent.is_err() {
+                run.lose_tracker();
+            }
+            run.deliver(ctx);
+            if run.delivery == Delivery::Idle {
+                if let Some(events) = run.unread.take() {
+                    run.read(events, run.attempt, ctx);
+                }
+                run.close_if_asked(ctx);
+            }
+        }));
+    }
+
+    fn lose_tracker(&mut self) {
+        self.tracker = None;
+        self.records.clear();
+        let message = format!("the tracker of `{}` is lost: its files are not continued", self.plan.run_name);
+        self.wiring.bus.publish(Event::Warned { message });
+    }
+
+    fn send_start(&mut self, attempt: u32) {
+        let Some(lease) = &self.lease else { return };
+        let order = RunOrder { plan: RunPlan::clone(&self.plan), grant: lease.grant().clone(), attempt };
+        self.send(ToWorker::Start(Box::new(order)));
+    }
+
+    fn send(&mut self, message: ToWorker) {
+        let Some(worker) = &self.worker else { return };
+        if let Err(error) = worker.send(message) {
+            self.inputs.push_back(Input::Unreachable { reason: error.to_string() });
+        }
+    }
+
+    fn duration_of(&self, timer: Timer) -> Duration {
+        let timers = &self.wiring.timers;
+        match timer {
+            Timer::Progress => timers.progress,
+            Timer::Beat => timers.beat,
+            Timer::Stop => timers.stop,
+            Timer::Kill => timers.kill,
+            Timer::Backoff => timers.backoff,
+        }
+    }
+
+    fn arm(&mut self, timer: Timer, ctx: &mut Context<Self>) {
+        self.disarm(timer, ctx);
+        let handle = ctx.run_later(self.duration_of(timer), move |run, ctx| {
+            run.timers.remove(&timer);
+            if matches!(timer, Timer::Progress | Timer::Beat) && run.delivery == Delivery::UnderWay {
+                // The worker's silence is ours: it waits until its last word is on its way to the disk.
+                run.arm(timer, ctx);
+            } else {
+                run.take(Input::TimeUp(timer), ctx);
+            }
+        });
+        self.timers.insert(timer, handle);
+    }
+
+    fn disarm(&mut self, timer: Timer, ctx: &mut Context<Self>) {
+        if let Some(handle) = self.timers.remove(&timer) {
+            ctx.cancel_future(handle);
+        }
+    }
+
+    fn publish(&mut self, event: Event, ctx: &mut Context<Self>) {
+        if self.tracker.is_some() && !matches!(event, Event::RunProgressed { .. }) {
+            self.records.push_back(Record::Happened(Box::new(event.clone())));
+            self.deliver(ctx);
+        }
+        self.wiring.bus.publish(event);
+    }
+
+    fn close_tracker(&mut self, mut outcome: Box<RunOutcome>, ctx: &mut Context<Self>) {
+        outcome.duration_secs = self.started.map_or(0.0, |started| started.elapsed().as_secs_f64());
+        if self.tracker.is_some() {
+            self.records.push_back(Record::Happened(Box::new(finished(&self.plan, &outcome))));
+        }
+        self.ended = Some(outcome);
+        self.deliver(ctx);
+        if self.delivery == Delivery::Idle {
+            self.close_if_asked(ctx);
+        }
+    }
+
+    /// Closes the files once the outcome is known and nothing waits to be written.
+    fn close_if_asked(&mut self, ctx: &mut Context<Self>) {
+        if self.ended.is_none() {
+            return;
+        }
+        let Some(tracker) = self.tracker.take() else {
+            return self.take(Input::TrackerClosed, ctx);
+        };
+        let close = async move { tracker.send(CloseRun).await };
+        ctx.spawn(close.into_actor(self).map(|closed, run, ctx| {
+            if closed.is_err() {
+                run.lose_tracker();
+            }
+            run.take(Input::TrackerClosed, ctx);
+        }));
+    }
+
+    fn report(&mut self, ctx: &mut Context<Self>) {
+        if let (Some(outcome), Some(parent)) = (self.ended.take(), self.outcome.take()) {
+            self.wiring.bus.publish(finished(&self.plan, &outcome));
+            // A parent that is gone has no use for it.
+            drop(parent.send(*outcome));
+        }
+        ctx.stop();
+    }
+
+    fn listen_for_stop(&mut self, mut stop: StopSignal, ctx: &mut Context<Self>) {
+        let next = async move { (stop.next().await, stop) };
+        ctx.spawn(next.into_actor(self).map(|(mode, stop), run, ctx| {
+            run.take(Input::Stop(mode), ctx);
+            match mode {
+                // Nothing is stronger; the end is held so that the parent sees when this actor is gone.
+                StopMode::Kill => run.stop = Some(stop),
+                StopMode::Drain | StopMode::Cancel => run.listen_for_stop(stop, ctx),
+            }
+        }));
+    }
+}
+
+fn finished(plan: &RunPlan, outcome: &RunOutcome) -> Event {
+    Event::RunFinished {
+        run_id: outcome.run_id.clone(),
+        run_name: outcome.run_name.clone(),
+        cv_name: plan.cv_name.clone(),
+        cell: outcome.cell,
+        status: outcome.status,
+        failure: outcome.failure.clone(),
+        attempts: outcome.attempts,
+        duration_secs: outcome.duration_secs,
+        metrics: outcome.metrics.clone(),
+        checkpoint: outcome.checkpoint.clone(),
+    }
+}
+
+impl Actor for RunActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(UNUSED_MAILBOX);
+        if let Some(stop) = self.stop.take() {
+            self.listen_for_stop(stop, ctx);
+        }
+        self.take(Input::Begin, ctx);
+    }
+}

@@ -1,0 +1,111 @@
+//! What reaches the state of a run, and what the state causes.
+
+use engine_devices::ExitReport;
+use engine_tracking::MetricPoint;
+
+use crate::events::Event;
+use crate::outcome::{Failure, RunOutcome};
+use crate::protocol::FromWorker;
+use crate::stop::StopMode;
+
+/// What reaches a run.
+#[derive(Debug, Clone)]
+pub(super) enum Input {
+    /// The actor stands.
+    Begin,
+    /// The device asked for, by name; or the one it was given by its cv.
+    LeaseGranted { device: String },
+    /// There will be no device.
+    LeaseRefused { reason: String },
+    /// The worker of this attempt runs and has not spoken yet.
+    Launched,
+    /// There is no worker.
+    LaunchFailed(Failure),
+    /// The worker speaks.
+    Said(Box<FromWorker>),
+    /// The worker can not be spoken to.
+    Unreachable { reason: String },
+    /// The worker is gone; nothing more comes from it.
+    Exited(ExitReport),
+    /// A timer that was armed ran out.
+    TimeUp(Timer),
+    /// Somebody asks for a stop.
+    Stop(StopMode),
+    /// The run's files are closed, or there were none.
+    TrackerClosed,
+}
+
+/// What a run waits for, at the most so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Timer {
+    /// Progress of the worker.
+    Progress,
+    /// Any sign of life of the worker.
+    Beat,
+    /// The worker's end, after it was asked to stop or gave its final word.
+    Stop,
+    /// The end of a killed worker.
+    Kill,
+    /// The next attempt.
+    Backoff,
+}
+
+impl Timer {
+    pub(super) const ALL: [Self; 5] = [Self::Progress, Self::Beat, Self::Stop, Self::Kill, Self::Backoff];
+}
+
+/// What a run causes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Effect {
+    /// Ask the DeviceManager.
+    AcquireLease,
+    /// Wait for no device any longer.
+    WithdrawRequest,
+    /// Let go of the lease.
+    ReturnLease,
+    /// Open the run's files.
+    OpenTracker,
+    /// Start a worker.
+    Launch { attempt: u32 },
+    /// Send the worker its order.
+    SendStart { attempt: u32 },
+    /// Ask the worker to stop.
+    SendStop,
+    /// End the worker without asking.
+    Kill,
+    /// Forget the worker, which is gone.
+    DropWorker,
+    /// (Re)start a timer.
+    Arm(Timer),
+    /// Stop a timer.
+    Disarm(Timer),
+    /// Hand values to the tracker, before anything else is read from the worker.
+    Track(Vec<MetricPoint>),
+    /// Tell the world.
+    Publish(Event),
+    /// Close the run's files; the outcome lacks its duration still.
+    CloseTracker(Box<RunOutcome>),
+    /// Tell the parent, and end.
+    Report,
+    /// An input that came too late or twice, by name.
+    CountLate(&'static str),
+}
+
+impl Input {
+    /// Its name, for counts of what came too late.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Begin => "begin",
+            Self::LeaseGranted { .. } => "lease-granted",
+            Self::LeaseRefused { .. } => "lease-refused",
+            Self::Launched => "launched",
+            Self::LaunchFailed(_) => "launch-failed",
+            Self::Said(_) => "said",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Exited(_) => "exited",
+            Self::TimeUp(_) => "time-up",
+            Self::Stop(_) => "stop",
+            Self::TrackerClosed => "tracker-closed",
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! What a RunActor is started with.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::devices::LeaseGuard;
+use crate::outcome::RunOutcome;
+use crate::plan::RunPlan;
+use crate::score::Scoring;
+use crate::stop::StopSignal;
+
+/// Starts a run. Given once, when the actor is made: by a CvActor per cell, by a TuneActor for the retrained model, by the
+/// root for a run alone.
+#[derive(Debug)]
+pub struct StartRun {
+    /// What to run.
+    pub plan: Arc<RunPlan>,
+    /// Decides whether a run that ended well is unstable; `None` for a run alone.
+    pub scoring: Option<Arc<Scoring>>,
+    /// A lease to run on; `None` to acquire one per attempt.
+    pub lease: Option<Arc<LeaseGuard>>,
+    /// Answered exactly once; dropped unanswered if the actor is lost.
+    pub outcome: oneshot::Sender<RunOutcome>,
+    /// When to stop.
+    pub stop: StopSignal,
+}

@@ -1,0 +1,177 @@
+//! The command line, made from the engine's table of options.
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use engine::config::{Command as Level, Kind, OptionSpec, options};
+
+const ABOUT: &str = "Tune, cross-validate and train segmentation models over many devices";
+const AFTER: &str = "\
+Options come from the command line, then the environment (ENGINE_MAX_EPOCHS), then the config file, then defaults;
+`engine config show` tells which. Ctrl-C once keeps what is done and stops, twice stops at once.
+
+Exit codes: 0 done; 1 could not run to its end; 2 wrong arguments or configuration; 3 bad data; 4 a file could not
+be read or written; 5 device or backend not there; 6 no stable configuration or no score; 130 stopped by Ctrl-C.";
+
+/// The whole command line.
+pub fn command() -> Command {
+    Command::new("engine")
+        .about(ABOUT)
+        .version(env!("CARGO_PKG_VERSION"))
+        .after_help(AFTER)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .args(output_arguments())
+        .subcommand(level("train", Level::Train, "Train and validate one model on one fold"))
+        .subcommand(level("cv", Level::Cv, "Train one configuration on every fold and seed, and score it"))
+        .subcommand(level("tune", Level::Tune, "Try many configurations, each by cross-validation, and find the best"))
+        .subcommand(level("test", Level::Test, "Test a checkpoint on the held-out samples"))
+        .subcommand(data_command())
+        .subcommand(config_command())
+}
+
+fn output_arguments() -> [Arg; 3] {
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).help(help).action(ArgAction::SetTrue).global(true).display_order(900)
+    };
+    [
+        flag("quiet", "Print the result only").short('q'),
+        flag("json", "Print every event, and the result last, as one JSON object a line").conflicts_with("quiet"),
+        flag("verbose", "Log what the engine does to standard error; ENGINE_LOG sets it finer").short('v'),
+    ]
+}
+
+fn level(name: &'static str, level: Level, about: &'static str) -> Command {
+    Command::new(name).about(about).args(arguments(level))
+}
+
+fn data_command() -> Command {
+    Command::new("data")
+        .about("Check or make a training data folder")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(level(
+            "validate",
+            Level::DataValidate,
+            "Read everything; show splits and folds; warn of leaks and of folds without positives",
+        ))
+        .subcommand(synth_command())
+}
+
+fn synth_command() -> Command {
+    let number = |name: &'static str, default: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name("N").default_value(default).help(help)
+    };
+    let count = |name, default, help| number(name, default, help).value_parser(value_parser!(u32));
+    let share = |name, default, help| number(name, default, help).value_parser(value_parser!(f64));
+    Command::new("synth")
+        .about("Make a small data set that can be learned, in the form of a training data folder")
+        .arg(Arg::new("folder").required(true).value_parser(value_parser!(std::path::PathBuf)).help("Folder to make"))
+        .arg(count("samples", "96", "Samples"))
+        .arg(count("patch-size", "64", "Height and width of a sample, in pixels"))
+        .arg(count("regions", "4", "Regions"))
+        .arg(share("empty-fraction", "0.4", "Share of the samples without a positive pixel"))
+        .arg(share("positive-fraction", "0.08", "Share of positive pixels in the other samples, about"))
+        .arg(share("ignored-fraction", "0.2", "Share of the samples with ignored pixels"))
+        .arg(number("seed", "42", "Seed; the same seed makes the same data").value_parser(value_parser!(u64)))
+}
+
+fn config_command() -> Command {
+    Command::new("config")
+        .about("Look at the configuration")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            Command::new("show")
+                .about("Every option with its value and where the value came from")
+                .args(every_argument()),
+        )
+}
+
+/// Arguments of every option a level takes.
+fn arguments(level: Level) -> Vec<Arg> {
+    options().iter().enumerate().filter(|(_, spec)| spec.taken_by(level)).map(|(at, spec)| argument(at, spec)).collect()
+}
+
+fn every_argument() -> Vec<Arg> {
+    options().iter().enumerate().map(|(at, spec)| argument(at, spec)).collect()
+}
+
+fn argument(order: usize, spec: &'static OptionSpec) -> Arg {
+    let argument = Arg::new(spec.key)
+        .long(spec.key)
+        .help(help(spec))
+        .help_heading(spec.group.title())
+        .display_order(order)
+        .allow_negative_numbers(true)
+        .action(ArgAction::Append);
+    match spec.kind {
+        Kind::Bool => argument
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .value_parser(PossibleValuesParser::new(["true", "false"]))
+            .hide_possible_values(true),
+        Kind::List => argument.num_args(1..).value_name("NAME"),
+        Kind::Texts => argument.num_args(1..).value_name("VALUE"),
+        Kind::Path => argument.num_args(1).value_name("PATH"),
+        Kind::Int { .. } => argument.num_args(1).value_name("N"),
+        Kind::IntOr { word, .. } => argument.num_args(1).value_name(format!("N|{word}")),
+        Kind::Float => argument.num_args(1).value_name("X"),
+        Kind::Choice(_) => argument.num_args(1).value_name("CHOICE"),
+        _ => argument.num_args(1).value_name("TEXT"),
+    }
+}
+
+fn help(spec: &OptionSpec) -> String {
+    let mut text = spec.help.to_owned();
+    if let Kind::Choice(choices) = spec.kind {
+        text.push_str(&format!(" ({})", choices.join(", ")));
+    }
+    if let Some(default) = spec.shown_default() {
+        text.push_str(&format!(" [default: {default}]"));
+    }
+    text.push_str(&format!(" [env: {}]", spec.environment()));
+    text
+}
+
+/// What was given on the command line, by option, in the order given.
+pub fn given(matches: &ArgMatches) -> Vec<(String, Vec<String>)> {
+    options()
+        .iter()
+        .filter_map(|spec| {
+            let values = matches.try_get_many::<String>(spec.key).ok().flatten()?;
+            Some((spec.key.to_owned(), values.cloned().collect()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn lists_take_several_values_and_flags_none() {
+        let matches = command()
+            .try_get_matches_from(["engine", "tune", "--devices", "0", "1", "--retrain-and-test", "--max-epochs", "3"])
+            .unwrap();
+        let (_, tune) = matches.subcommand().unwrap();
+        let mut given = given(tune);
+        given.sort();
+        let pair = |key: &str, values: &[&str]| (key.to_owned(), values.iter().map(|v| (*v).to_owned()).collect());
+        assert_eq!(
+            given,
+            vec![pair("devices", &["0", "1"]), pair("max-epochs", &["3"]), pair("retrain-and-test", &["true"])]
+        );
+    }
+
+    #[test]
+    fn a_negative_number_is_a_value() {
+        let matches = command().try_get_matches_from(["engine", "train", "--save-top-k", "-1"]).unwrap();
+        assert_eq!(given(matches.subcommand().unwrap().1), vec![("save-top-k".to_owned(), vec!["-1".to_owned()])]);
+    }
+}

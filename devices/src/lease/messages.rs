@@ -1,0 +1,143 @@
+//! What the book hears and tells.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::inventory::{DeviceId, DeviceKind};
+
+/// One lease; never given out twice by one book.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LeaseId(pub u64);
+
+/// One request for a lease, named by whoever asks; to be used once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ticket(pub u64);
+
+/// The place a worker may use, and is held to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Grant {
+    /// The device.
+    pub device: DeviceId,
+    /// What it is.
+    pub kind: DeviceKind,
+    /// Its index among those of its kind that the engine may use.
+    pub index: u32,
+    /// Cores the worker is pinned to; empty leaves it where it is.
+    pub cores: Vec<usize>,
+    /// Threads the worker may compute with, at least 1.
+    pub threads: u32,
+}
+
+/// What the book hears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeaseEvent {
+    /// Someone wants a device. Answered with `Grant` or `Refuse`, at once or later. A ticket that waits or holds a
+    /// lease already is late.
+    Acquire {
+        /// Names the request.
+        ticket: Ticket,
+        /// Who asks, for people.
+        holder: String,
+    },
+    /// Whoever asked no longer waits. Late if the ticket has been answered: a lease granted meanwhile must be
+    /// released like any other.
+    Withdraw {
+        /// The request.
+        ticket: Ticket,
+    },
+    /// The holder is done with the device and nothing of it is left there. Late the second time.
+    Release {
+        /// The lease.
+        lease: LeaseId,
+    },
+    /// The device can not be used any more. Its leases are revoked, and still have to be released. Late the second
+    /// time.
+    DeviceGone {
+        /// The device.
+        device: DeviceId,
+    },
+}
+
+/// What the book tells to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeaseEffect {
+    /// Give this lease to whoever waits for the ticket.
+    Grant {
+        /// The request.
+        ticket: Ticket,
+        /// The lease.
+        lease: LeaseId,
+        /// The place.
+        grant: Grant,
+    },
+    /// The lease is back; once for each lease.
+    Returned {
+        /// The lease.
+        lease: LeaseId,
+        /// The device it was on.
+        device: DeviceId,
+    },
+    /// Tell whoever waits for the ticket that there will be no lease.
+    Refuse {
+        /// The request.
+        ticket: Ticket,
+        /// Why.
+        reason: RefuseReason,
+    },
+    /// Tell the holder to stop and release.
+    Revoke {
+        /// The lease.
+        lease: LeaseId,
+    },
+    /// The event came too late or twice; nothing was changed.
+    CountLate(LeaseEvent),
+}
+
+/// Why there will be no lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum RefuseReason {
+    /// Every device is gone.
+    NoDeviceLeft,
+}
+
+impl fmt::Display for RefuseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDeviceLeft => f.write_str("no device is left: every one of them has failed"),
+        }
+    }
+}
+
+/// The book at one moment, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseSnapshot {
+    /// Every device, in the order it was given.
+    pub devices: Vec<DeviceUse>,
+    /// Who waits, the next one first.
+    pub waiting: Vec<String>,
+}
+
+/// One device at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceUse {
+    /// The device.
+    pub device: DeviceId,
+    /// Leases it can carry at once; 0 once it is gone.
+    pub slots: u32,
+    /// The leases on it, oldest first.
+    pub leases: Vec<LeaseUse>,
+}
+
+/// One lease at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseUse {
+    /// The lease.
+    pub lease: LeaseId,
+    /// Who holds it.
+    pub holder: String,
+}

@@ -1,0 +1,100 @@
+//! Workers: where a run trains, apart from whoever watches it.
+//!
+//! A worker is a child process of the same executable or a named thread; both hear `In`, say `Out`, and end with
+//! exactly one [`WorkerEvent::Exited`], the last event of all. Nothing here knows what is said.
+//!
+//! - W-1: `Exited` is told exactly once, after every message the worker got out.
+//! - W-2: once the handle is dropped or killed, nothing of a process worker is left: neither it nor its children.
+//! - W-3: a worker that is not read, or does not read, never blocks the caller of [`Worker::send`].
+
+mod attach;
+mod error;
+mod listener;
+mod port;
+mod process;
+mod reap;
+mod stderr;
+mod thread;
+
+pub use attach::{attach_process, is_worker_process};
+pub use error::{AttachError, LaunchError, PortClosed, SendError};
+pub use port::{WorkerPort, WorkerReceiver, WorkerSender};
+pub use process::ProcessLauncher;
+pub use thread::ThreadLauncher;
+
+use crate::lease::Grant;
+
+/// Messages to a worker that may wait to be written; beyond them [`Worker::send`] answers [`SendError::Full`].
+pub const INBOX_BOUND: usize = 8;
+
+/// Messages of a thread worker that may wait to be heard; beyond them the worker waits. A process worker's bound is
+/// its pipe's.
+pub const OUTBOX_BOUND: usize = 64;
+
+/// What a worker's watcher hears.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WorkerEvent<Out> {
+    /// The worker said this.
+    Message(Out),
+    /// The worker is gone; nothing follows.
+    Exited(ExitReport),
+}
+
+/// How a worker ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExitReport {
+    /// The way it ended.
+    pub exit: Exit,
+    /// Last lines of its standard error, oldest first; empty for a thread, whose standard error is the host's.
+    pub stderr_tail: Vec<String>,
+    /// Largest resident memory seen: sampled with its messages at most once a second, so a lower bound. `None` for a
+    /// thread and where the system does not tell.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+/// The way a worker ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exit {
+    /// The process ended with this code; 101 is a panic of its main thread.
+    Code(i32),
+    /// The process was ended by this signal; 9 is also what a kill from here looks like.
+    Signal(i32),
+    /// The thread returned.
+    Returned,
+    /// The thread panicked with this message.
+    Panicked(String),
+    /// The thread was killed and has not returned yet: it runs on, unheard, until it looks at its port.
+    Detached,
+    /// The worker broke the protocol and was killed.
+    Protocol(String),
+}
+
+/// Hears a worker, on the worker's own supervising thread: it may block there, and the worker then waits. The answer
+/// is whether anyone still listens; with `false` the worker is killed and only `Exited` is still told.
+pub type EventSink<Out> = Box<dyn FnMut(WorkerEvent<Out>) -> bool + Send>;
+
+/// A handle on a worker under way. Dropping it kills the worker.
+pub trait Worker<In>: Send {
+    /// Queues a message for the worker. Never blocks.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] if [`INBOX_BOUND`] messages wait already, [`SendError::Gone`] after the worker's end.
+    fn send(&self, message: In) -> Result<(), SendError>;
+
+    /// Ends the worker now. A process goes with its whole process group; a thread can only be told, see
+    /// [`ThreadLauncher`]. Twice is once; after the worker's end it does nothing.
+    fn kill(&self);
+
+    /// The worker's process id, if it is a process of its own.
+    fn pid(&self) -> Option<u32>;
+}
+
+/// Starts workers.
+pub trait Launcher<In, Out>: Send + Sync + 'static {
+    /// Starts a worker that is held to `grant`, and returns once it runs. `name` is for people: threads and log lines
+    /// carry it.
+    ///
+    /// # Errors
+    /// [`LaunchError`] if it could not be started; `sink` is then never called.
+    fn launch(&self, name: &str, grant: &Grant, sink: EventSink<Out>) -> Result<Box<dyn Worker<In>>, LaunchError>;
+}

@@ -1,0 +1,116 @@
+//! The steps before the folds: the subsample and the held-out test set.
+
+use std::collections::BTreeSet;
+
+use super::mt19937::RandomState;
+use super::nearest::nearest;
+use super::{FoldError, SPLIT_SEED, SampleTable};
+use crate::segmentation::settings::TestSplit;
+
+/// Seeds tried until a random test set has a positive sample.
+const SEEDS_TRIED: u32 = 100;
+
+/// Draws `n` of `n_rows` samples: pandas' `sample(n, random_state=42)`.
+///
+/// The rows come in drawn order, as pandas leaves them; the folds made of them depend on it.
+///
+/// # Errors
+/// [`FoldError::SubsampleOutOfRange`] for none, or more than there are.
+pub fn subsample(n_rows: usize, n: usize) -> Result<Vec<usize>, FoldError> {
+    if n == 0 || n > n_rows {
+        return Err(FoldError::SubsampleOutOfRange { wanted: n, rows: n_rows });
+    }
+    Ok(RandomState::new(SPLIT_SEED).choice(n_rows, n))
+}
+
+/// Divides `rows` into those to train and validate on, and those held out.
+///
+/// A random split draws the train rows (in drawn order, as pandas' `sample(frac=1 - fraction, random_state=42)`) and
+/// holds out the others in table order; where no sample held out is positive, it tries the next seed, 100 in all.
+/// The other splits keep the order of `rows`.
+///
+/// # Errors
+/// [`FoldError`] if a region or sample id is not there, the fraction is none, or one side is left empty.
+///
+/// # Sources
+/// pandas 3.1, `NDFrame.sample`: `round(frac * n)` rows, half to even.
+pub fn split_test(
+    table: &SampleTable,
+    rows: &[usize],
+    split: &TestSplit,
+) -> Result<(Vec<usize>, Vec<usize>), FoldError> {
+    table.check(rows)?;
+    let (train, test): (Vec<usize>, Vec<usize>) = match split {
+        TestSplit::Random(fraction) => random(table, rows, *fraction)?,
+        TestSplit::Region(regions) => {
+            let unknown = |region: String, nearest| FoldError::UnknownRegion { region, nearest };
+            known(regions, rows, &table.region, unknown)?;
+            rows.iter().partition(|&&row| !regions.contains(&table.region[row]))
+        }
+        TestSplit::Sample(ids) => {
+            let unknown = |sample_id: String, nearest| FoldError::UnknownSampleId { sample_id, nearest };
+            known(ids, rows, &table.sample_id, unknown)?;
+            let ids: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
+            rows.iter().partition(|&&row| !ids.contains(table.sample_id[row].as_str()))
+        }
+    };
+    if test.is_empty() {
+        return Err(FoldError::EmptyTest { samples: rows.len() });
+    }
+    if train.is_empty() {
+        return Err(FoldError::EmptyTrain { cause: "the test split holds out every sample" });
+    }
+    Ok((train, test))
+}
+
+/// Refuses a name that none of the rows bears.
+fn known(
+    wanted: &[String],
+    rows: &[usize],
+    column: &[String],
+    unknown: impl Fn(String, Option<String>) -> FoldError,
+) -> Result<(), FoldError> {
+    let there: BTreeSet<&str> = rows.iter().map(|&row| column[row].as_str()).collect();
+    match wanted.iter().find(|name| !there.contains(name.as_str())) {
+        Some(name) => Err(unknown(name.clone(), nearest(name, there).map(str::to_owned))),
+        None => Ok(()),
+    }
+}
+
+fn random(
+    table: &SampleTable,
+    rows: &[usize],
+    fraction: f64,
+) -> Result<(Vec<usize>, Vec<usize>), FoldError> {
+    if !(fraction > 0.0 && fraction < 1.0) {
+        return Err(FoldError::FractionOutOfRange { fraction });
+    }
+    let train_len = train_len(rows.len(), fraction);
+    if train_len == rows.len() {
+        return Err(FoldError::EmptyTest { samples: rows.len() });
+    }
+    let last_seed = SPLIT_SEED + SEEDS_TRIED - 1;
+    for seed in SPLIT_SEED..=last_seed {
+        let drawn = RandomState::new(seed).choice(rows.len(), train_len);
+        let mut held_out = vec![true; rows.len()];
+        for &position in &drawn {
+            held_out[position] = false;
+        }
+        let test: Vec<usize> =
+            rows.iter().zip(held_out).filter(|&(_, out)| out).map(|(&row, _)| row).collect();
+        if test.iter().any(|&row| !table.empty[row]) {
+            return Ok((drawn.into_iter().map(|position| rows[position]).collect(), test));
+        }
+    }
+    Err(FoldError::NoPositiveTestSample { fraction, first_seed: SPLIT_SEED, last_seed })
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a count, times a fraction of one"
+)]
+fn train_len(rows: usize, test_fraction: f64) -> usize {
+    ((1.0 - test_fraction) * rows as f64).round_ties_even() as usize
+}

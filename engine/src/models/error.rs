@@ -1,0 +1,98 @@
+//! What can be wrong with a model's name or its weights.
+
+use std::fmt;
+
+/// Why a model cannot be built or its weights not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// No architecture has this name.
+    #[error("no architecture is called `{name}`{}; there are {}", Nearest(.nearest), .known.join(", "))]
+    UnknownArchitecture {
+        /// Name as given.
+        name: String,
+        /// Every name there is.
+        known: Vec<&'static str>,
+        /// The one it resembles, if any.
+        nearest: Option<&'static str>,
+    },
+    /// No encoder has this name.
+    #[error("no encoder is called `{name}`{}; there are {}", Nearest(.nearest), .known.join(", "))]
+    UnknownEncoder {
+        /// Name as given.
+        name: String,
+        /// Every name there is.
+        known: Vec<&'static str>,
+        /// The one it resembles, if any.
+        nearest: Option<&'static str>,
+    },
+    /// A model needs at least one input channel.
+    #[error("a model with 0 input channels; name at least one band")]
+    NoInputChannels,
+    /// The tensors are not those of the model.
+    #[error("weights do not fit the model{0}")]
+    StateDictMismatch(Box<Mismatch>),
+    /// A tensor of a weights file is no 32-bit float.
+    #[error("tensor `{name}` holds {dtype}, expected F32; convert the weights with `.float()`")]
+    TensorType {
+        /// Name of the tensor.
+        name: String,
+        /// Type as the file says.
+        dtype: String,
+    },
+    /// The bytes are no safetensors file, or a damaged one.
+    #[error("weights are not a whole safetensors file: {0}")]
+    WeightsFile(String),
+    /// The device did not hand a tensor back.
+    #[error("tensor `{name}` cannot be read from the device: {reason}")]
+    Unreadable {
+        /// Name of the tensor.
+        name: String,
+        /// What the backend says.
+        reason: String,
+    },
+}
+
+/// Which tensors do not fit: nothing is left out of these lists.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Tensors of the model that the weights lack.
+    pub missing: Vec<String>,
+    /// Tensors of the weights that the model lacks.
+    pub unexpected: Vec<String>,
+    /// Name, shape in the weights, shape in the model.
+    pub shapes: Vec<(String, Vec<usize>, Vec<usize>)>,
+}
+
+impl Mismatch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.unexpected.is_empty() && self.shapes.is_empty()
+    }
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.missing.is_empty() {
+            write!(formatter, "; missing: {}", self.missing.join(", "))?;
+        }
+        if !self.unexpected.is_empty() {
+            write!(formatter, "; unexpected: {}", self.unexpected.join(", "))?;
+        }
+        for (name, weights, model) in &self.shapes {
+            write!(formatter, "; `{name}` is {weights:?} in the weights and {model:?} in the model")?;
+        }
+        Ok(())
+    }
+}
+
+/// `, did you mean ...` where something resembles the name.
+struct Nearest<'a>(&'a Option<&'static str>);
+
+impl fmt::Display for Nearest<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(name) => write!(formatter, ", did you mean `{name}`?"),
+            None => Ok(()),
+        }
+    }
+}

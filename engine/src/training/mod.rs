@@ -1,0 +1,21 @@
+//! What every training run needs, whatever it trains: optimizer, schedule, early stopping, checkpoints.
+//!
+//! Owns: AdamW and its state, the learning-rate schedule, the patience counter, the list of best
+//! checkpoints and the checkpoint folders on disk. Knows nothing of segmentation, actors or trackers;
+//! what is trained and how it is fed is [`crate::segmentation`]'s.
+//!
+//! Nothing here draws random numbers or reads a clock, so a course of training is a function of the
+//! model's first weights and the order of the batches.
+
+
+mod early_stopping;
+mod optimizer;
+mod schedule;
+mod tensors;
+mod top_k;
+
+pub use early_stopping::EarlyStopping;
+pub use optimizer::{AdamW, AdamWConfig, OptimizerError, OptimizerState};
+pub use schedule::ExponentialLr;
+pub use tensors::{NamedTensor, TensorFileError, decode_tensors, encode_tensors};
+pub use top_k::{Kept, Ranked, TopK};
