@@ -34,10 +34,6 @@ pub const RETRIES_OUT_OF_MEMORY: u32 = 1;
 /// Times a cv starts the actor of a run anew after that actor was lost to a panic.
 pub const RESTARTS_RUN_ACTOR: u32 = 1;
 
-/// Times a tune starts the actor of a cv anew after that actor was lost to a panic. None: finished cells would be
-/// run again.
-pub const RESTARTS_CV_ACTOR: u32 = 0;
-
 /// Messages from one worker that wait for its RunActor. Full: the worker's supervising thread waits, then its pipe
 /// fills, then the worker itself waits.
 pub const WORKER_EVENTS: usize = 32;
@@ -51,14 +47,21 @@ pub const TRACKER_MAILBOX: usize = 8;
 /// Records that wait for the thread that writes one run's files. Full: the TrackerActor takes no more messages.
 pub const TRACKER_QUEUE: usize = 16;
 
+/// Time a record has to get into the queue of a run's tracker, and the tracker to close its files; then the run goes on
+/// untracked.
+pub const TRACKER_DEADLINE: Duration = Duration::from_secs(120);
+
 /// Table writes that wait for the ParquetSink. Full: the CvActor's send waits; its runs go on.
 pub const SINK_MAILBOX: usize = 32;
 
 /// Table writes that wait for the thread that writes them. Full: the ParquetSink takes no more messages.
-pub const SINK_QUEUE: usize = 8;
+pub const SINK_QUEUE: usize = 1;
 
 /// Jobs that wait for the root actor. Full: the caller gets [`JobError::Busy`](crate::system::JobError::Busy).
 pub const JOB_MAILBOX: usize = 16;
+
+/// Time the jobs have to end after a shutdown; then their actors are dropped, and with them their workers killed.
+pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Mailbox of actors that nobody sends to: what they hear comes from channels they own.
 pub const UNUSED_MAILBOX: usize = 1;

@@ -106,6 +106,9 @@ pub struct CvOutcome {
     pub status: Status,
     /// One entry for every cell of the plan, in its order.
     pub runs: Vec<RunOutcome>,
+    /// Tables that could not be written, each with its reason; empty when all is on disk.
+    #[serde(default)]
+    pub unwritten: Vec<String>,
 }
 
 /// How a tune ended.

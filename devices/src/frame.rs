@@ -183,7 +183,7 @@ mod tests {
             let stream: Vec<u8> = messages.iter().flat_map(framed).collect();
             let mut rest = stream.as_slice();
             for message in &messages {
-                prop_assert_eq!(read::<Said>(&mut rest).unwrap().as_ref(), Some(message));
+                prop_assert_eq!(read::<Said>(&mut rest).unwrap(), Some(message.clone()));
             }
             prop_assert_eq!(read::<Said>(&mut rest).unwrap(), None);
         }

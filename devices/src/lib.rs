@@ -17,11 +17,12 @@ pub mod worker;
 
 pub use inventory::{Accelerator, DeviceId, DeviceInfo, DeviceKind, InventoryError, select, select_among};
 pub use lease::{
-    DeviceUse, Grant, LeaseBook, LeaseEffect, LeaseEvent, LeaseId, LeaseSnapshot, LeaseUse, RefuseReason, Ticket,
+    DeviceUse, Grant, LeaseBook, LeaseEffect, LeaseEvent, LeaseId, LeaseSnapshot, LeaseUse, RefuseReason,
+    Ticket,
 };
 pub use placement::{LeasedBy, Placement, PlacementError, Strategy, check_combination};
 pub use worker::{
-    AttachError, EventSink, Exit, ExitReport, LaunchError, Launcher, PortClosed, ProcessLauncher, SendError,
+    AttachError, EventSink, Exit, ExitReport, LaunchError, Launcher, PortError, ProcessLauncher, SendError,
     ThreadLauncher, Worker, WorkerEvent, WorkerPort, WorkerReceiver, WorkerSender, attach_process,
     is_worker_process,
 };

@@ -202,7 +202,8 @@ mod tests {
     #[test]
     fn placements_follow_the_table() {
         let placed = |strategy: Strategy| strategy.placement(3).unwrap();
-        let row = |placement: Placement| (placement.cvs_at_once, placement.cells_at_once, placement.leased_by);
+        let row =
+            |placement: Placement| (placement.cvs_at_once, placement.cells_at_once, placement.leased_by);
         assert_eq!(row(placed(Strategy::Auto)), (1, 1, LeasedBy::Run));
         assert_eq!(row(placed(Strategy::CvParallel)), (1, 3, LeasedBy::Run));
         assert_eq!(row(placed(Strategy::TuneParallel)), (3, 1, LeasedBy::Cv));
@@ -219,10 +220,17 @@ mod tests {
     fn side_by_side_and_data_parallel_exclude_each_other_in_either_order() {
         for given in ["cv-parallel+ddp", "ddp + cv-parallel", "auto+ddp+cv-parallel"] {
             let error = given.parse::<Strategy>().unwrap_err();
-            assert_eq!(error, PlacementError::Both { parallel: Strategy::CvParallel, ddp: Strategy::Ddp }, "{given}");
+            assert_eq!(
+                error,
+                PlacementError::Both { parallel: Strategy::CvParallel, ddp: Strategy::Ddp },
+                "{given}"
+            );
         }
         assert!(matches!("ddp+ddp_fork".parse::<Strategy>(), Err(PlacementError::Several { .. })));
-        assert!(matches!("cv-parallel+tune-parallel".parse::<Strategy>(), Err(PlacementError::Several { .. })));
+        assert!(matches!(
+            "cv-parallel+tune-parallel".parse::<Strategy>(),
+            Err(PlacementError::Several { .. })
+        ));
         assert_eq!("ddp+auto+ddp".parse::<Strategy>().unwrap(), Strategy::Ddp);
         assert_eq!(check_combination(&[]).unwrap(), Strategy::Auto);
     }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+/// The burn whose types the interfaces of this crate speak.
+pub use burn;
 use burn::tensor::Device;
 
 /// A burn backend. Which of them exist in this build is decided by cargo features of the same names.
@@ -65,7 +67,9 @@ pub enum BackendError {
         found: usize,
     },
     /// The thread count cannot be set any more.
-    #[error("{requested} threads were asked for, but this process already computes on {running}; set the count first")]
+    #[error(
+        "{requested} threads were asked for, but this process already computes on {running}; set the count first"
+    )]
     ThreadsFixed {
         /// Threads asked for.
         requested: usize,
@@ -139,7 +143,7 @@ impl BackendName {
         }
     }
 
-    /// What a log says about the backend and device: `LibTorch 2.9.0, cpu`.
+    /// What a log says about the backend and device: `cpu, LibTorch through burn-tch`.
     pub fn describe(self, device: ComputeDevice) -> String {
         let library = match self {
             Self::Tch => "LibTorch through burn-tch",
@@ -147,7 +151,7 @@ impl BackendName {
             Self::Cuda => "burn-cuda",
             Self::Wgpu => "burn-wgpu",
         };
-        format!("{device}, {library} 0.22.1")
+        format!("{device}, {library}")
     }
 }
 

@@ -1,5 +1,17 @@
 //! Metric types, metric files and run-info tables. Knows neither actors nor tensors.
+//!
+//! - [`csv`]: `metrics.csv` of a run
+//! - [`hparams`]: `hparams.yaml` of a run
+//! - [`events`]: `events.jsonl` of a run
+//! - [`run_info`]: `run_infos.parquet` of a cv, `{tune_name}.parquet` of a tune
+//! - [`atomic`]: files that appear whole or not at all
 
+pub mod atomic;
+pub mod csv;
+pub mod events;
+pub mod hparams;
+pub mod line_file;
 pub mod metric;
+pub mod run_info;
 
 pub use metric::{MetricPoint, Metrics};

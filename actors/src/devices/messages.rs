@@ -1,9 +1,9 @@
 //! What the DeviceManager hears and answers.
 
-use actix::Message;
+use actix::{Addr, Message};
 use tokio::sync::oneshot;
 
-use super::LeaseGuard;
+use super::{DeviceManager, LeaseGuard};
 
 /// Asks for a device. Sent by a RunActor before each attempt, or once by a CvActor that leases for its runs.
 ///
@@ -20,6 +20,24 @@ pub struct AcquireLease {
 }
 
 const _: () = assert!(size_of::<AcquireLease>() <= 64);
+
+impl AcquireLease {
+    /// Asks and waits for the answer, however long the line.
+    ///
+    /// # Errors
+    /// [`LeaseRefused`] if there will be no device, or the DeviceManager is gone.
+    ///
+    /// # Cancel safety
+    /// Dropped, the request is withdrawn.
+    pub(crate) async fn ask(devices: Addr<DeviceManager>, holder: String) -> Result<LeaseGuard, LeaseRefused> {
+        let gone = LeaseRefused { holder: holder.clone(), reason: "the device manager is gone".into() };
+        let (reply, granted) = oneshot::channel();
+        if devices.send(Self { holder, reply }).await.is_err() {
+            return Err(gone);
+        }
+        granted.await.unwrap_or(Err(gone))
+    }
+}
 
 /// There is no device to wait for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, SpawnHandle, WrapFuture};
 use engine_devices::WorkerEvent;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::StartRun;
 use super::effects::{Effect, Input, Timer};
@@ -14,7 +15,7 @@ use super::state::{LeasedFrom, State};
 use super::worker::{Running, WorkerEvents, launch};
 use crate::devices::{AcquireLease, LeaseGuard};
 use crate::events::Event;
-use crate::limits::UNUSED_MAILBOX;
+use crate::limits::{TRACKER_DEADLINE, UNUSED_MAILBOX};
 use crate::outcome::{Cause, Failure, RunOutcome};
 use crate::plan::RunPlan;
 use crate::protocol::{RunOrder, ToWorker};
@@ -28,7 +29,7 @@ pub struct RunActor {
     plan: Arc<RunPlan>,
     wiring: Arc<Wiring>,
     inputs: VecDeque<Input>,
-    is_performing: Performing,
+    is_performing: bool,
     lease: Option<Arc<LeaseGuard>>,
     request: Option<SpawnHandle>,
     worker: Option<Running>,
@@ -43,13 +44,6 @@ pub struct RunActor {
     outcome: Option<oneshot::Sender<RunOutcome>>,
     stop: Option<StopSignal>,
     late: u64,
-}
-
-/// Whether effects are being performed; inputs that arise meanwhile wait their turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Performing {
-    Yes,
-    No,
 }
 
 /// Whether a record is on its way to the tracker.
@@ -70,7 +64,7 @@ impl RunActor {
             plan: start.plan,
             wiring,
             inputs: VecDeque::new(),
-            is_performing: Performing::No,
+            is_performing: false,
             lease: start.lease,
             request: None,
             worker: None,
@@ -90,16 +84,16 @@ impl RunActor {
 
     fn take(&mut self, input: Input, ctx: &mut Context<Self>) {
         self.inputs.push_back(input);
-        if self.is_performing == Performing::Yes {
+        if self.is_performing {
             return;
         }
-        self.is_performing = Performing::Yes;
+        self.is_performing = true;
         while let Some(input) = self.inputs.pop_front() {
             for effect in self.state.apply(input) {
                 self.perform(effect, ctx);
             }
         }
-        self.is_performing = Performing::No;
+        self.is_performing = false;
     }
 
     fn perform(&mut self, effect: Effect, ctx: &mut Context<Self>) {
@@ -147,13 +141,7 @@ impl RunActor {
             return;
         }
         let devices = self.wiring.devices.clone();
-        let holder = self.plan.run_name.clone();
-        let ask = async move {
-            let (reply, granted) = oneshot::channel();
-            let gone = || "the device manager is gone".to_string();
-            devices.send(AcquireLease { holder, reply }).await.map_err(|_| gone())?;
-            granted.await.map_err(|_| gone())?.map_err(|refused| refused.to_string())
-        };
+        let ask = AcquireLease::ask(devices, self.plan.run_name.clone());
         self.request = Some(ctx.spawn(ask.into_actor(self).map(|answer, run, ctx| {
             run.request = None;
             match answer {
@@ -162,7 +150,7 @@ impl RunActor {
                     run.lease = Some(Arc::new(guard));
                     run.take(Input::LeaseGranted { device }, ctx);
                 }
-                Err(reason) => run.take(Input::LeaseRefused { reason }, ctx),
+                Err(refused) => run.take(Input::LeaseRefused { reason: refused.to_string() }, ctx),
             }
         })));
     }
@@ -218,10 +206,10 @@ impl RunActor {
         let (Delivery::Idle, Some(tracker)) = (self.delivery, self.tracker.clone()) else { return };
         let Some(record) = self.records.pop_front() else { return };
         self.delivery = Delivery::UnderWay;
-        let send = async move { tracker.send(Track(record)).await };
+        let send = async move { timeout(TRACKER_DEADLINE, tracker.send(Track(record))).await };
         ctx.spawn(send.into_actor(self).map(|sent, run, ctx| {
             run.delivery = Delivery::Idle;
-            if sent.is_err() {
+            if !matches!(sent, Ok(Ok(()))) {
                 run.lose_tracker();
             }
             run.deliver(ctx);
@@ -313,9 +301,9 @@ impl RunActor {
         let Some(tracker) = self.tracker.take() else {
             return self.take(Input::TrackerClosed, ctx);
         };
-        let close = async move { tracker.send(CloseRun).await };
+        let close = async move { timeout(TRACKER_DEADLINE, tracker.send(CloseRun)).await };
         ctx.spawn(close.into_actor(self).map(|closed, run, ctx| {
-            if closed.is_err() {
+            if !matches!(closed, Ok(Ok(()))) {
                 run.lose_tracker();
             }
             run.take(Input::TrackerClosed, ctx);

@@ -35,7 +35,9 @@ fn affinity_mask() -> Vec<usize> {
 /// slice has one core and cores are shared. Threads share the budget, not the cores: under a quota the process has
 /// fewer cores' worth of time than cores.
 pub(super) fn slices(cores: &[usize], budget: usize, n: usize) -> Vec<Slice> {
-    (0..n).map(|i| Slice { cores: share_of_cores(cores, i, n), threads: share_of_threads(budget, i, n) }).collect()
+    (0..n)
+        .map(|i| Slice { cores: share_of_cores(cores, i, n), threads: share_of_threads(budget, i, n) })
+        .collect()
 }
 
 fn share_of_cores(cores: &[usize], i: usize, n: usize) -> Vec<usize> {
@@ -87,7 +89,10 @@ mod tests {
     #[test]
     fn more_slices_than_cores_share_them_with_one_thread_each() {
         let slices = slices(&[3, 5], 2, 3);
-        assert_eq!(slices.iter().map(|slice| slice.cores.clone()).collect::<Vec<_>>(), [vec![3], vec![5], vec![3]]);
+        assert_eq!(
+            slices.iter().map(|slice| slice.cores.clone()).collect::<Vec<_>>(),
+            [vec![3], vec![5], vec![3]]
+        );
         assert!(slices.iter().all(|slice| slice.threads == 1));
     }
 

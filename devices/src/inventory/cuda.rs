@@ -25,7 +25,8 @@ fn device_files(dev: &Path) -> usize {
         .filter(|entry| {
             let name = entry.file_name();
             let digits = name.to_str().and_then(|name| name.strip_prefix("nvidia"));
-            digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+            digits
+                .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
         })
         .count()
 }

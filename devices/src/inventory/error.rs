@@ -18,7 +18,9 @@ pub enum InventoryError {
         hint: String,
     },
     /// A GPU was asked for where none is.
-    #[error("no GPU on this machine: no NVIDIA driver was found, or CUDA_VISIBLE_DEVICES hides them all; use --accelerator cpu")]
+    #[error(
+        "no GPU on this machine: no NVIDIA driver was found, or CUDA_VISIBLE_DEVICES hides them all; use --accelerator cpu"
+    )]
     NoGpu,
     /// Metal was asked for elsewhere than on an Apple computer.
     #[error("no Metal GPU on this machine: `mps` needs macOS on Apple silicon; use --accelerator cpu")]
@@ -27,7 +29,10 @@ pub enum InventoryError {
     #[error("TPUs are not supported: use --accelerator cpu or gpu")]
     NoTpu,
     /// The device is there, but no back end of this build drives it.
-    #[error("this build computes on {} only, not on {kind}: use another --accelerator or a build with a back end for it", join(supported))]
+    #[error(
+        "this build computes on {} only, not on {kind}: use another --accelerator or a build with a back end for it",
+        join(supported)
+    )]
     Unsupported {
         /// What was asked for.
         kind: DeviceKind,

@@ -40,7 +40,11 @@ pub fn note(devices: &[DeviceInfo]) -> Option<String> {
     }
     let shared = users.values().any(|users| *users > 1);
     shared.then(|| {
-        format!("{} devices share {} cores with one thread each: runs will slow each other", devices.len(), users.len())
+        format!(
+            "{} devices share {} cores with one thread each: runs will slow each other",
+            devices.len(),
+            users.len()
+        )
     })
 }
 
@@ -171,7 +175,13 @@ mod tests {
     use super::*;
 
     fn machine(cores: usize, gpus: usize) -> Machine {
-        Machine { cores: (0..cores).collect(), budget: cores, memory_bytes: Some(1 << 30), gpus, metal: false }
+        Machine {
+            cores: (0..cores).collect(),
+            budget: cores,
+            memory_bytes: Some(1 << 30),
+            gpus,
+            metal: false,
+        }
     }
 
     fn ask(machine: &Machine, accelerator: Accelerator, devices: &[&str]) -> Result<Vec<String>, String> {
@@ -193,8 +203,9 @@ mod tests {
 
     #[test]
     fn listed_cpu_devices_are_disjoint_slices() {
-        let found =
-            machine(4, 0).select(Accelerator::Cpu, &["0".to_owned(), "1".to_owned()], &DeviceKind::ALL).unwrap();
+        let found = machine(4, 0)
+            .select(Accelerator::Cpu, &["0".to_owned(), "1".to_owned()], &DeviceKind::ALL)
+            .unwrap();
         assert_eq!(found[0].cores, [0, 1]);
         assert_eq!(found[1].cores, [2, 3]);
         assert_eq!(found[1].grant().threads, 2);
@@ -211,7 +222,8 @@ mod tests {
     #[test]
     fn auto_prefers_a_gpu_that_the_build_can_drive() {
         assert_eq!(ask(&machine(4, 2), Accelerator::Auto, &["auto"]).unwrap(), ["cuda:0"]);
-        let found = machine(4, 2).select(Accelerator::Auto, &["auto".to_owned()], &[DeviceKind::Cpu]).unwrap();
+        let found =
+            machine(4, 2).select(Accelerator::Auto, &["auto".to_owned()], &[DeviceKind::Cpu]).unwrap();
         assert_eq!(found[0].id.as_str(), "cpu:0");
         let refused = machine(4, 2).select(Accelerator::Gpu, &["auto".to_owned()], &[DeviceKind::Cpu]);
         assert!(matches!(refused, Err(InventoryError::Unsupported { kind: DeviceKind::Cuda, .. })));

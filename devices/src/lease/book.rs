@@ -99,7 +99,8 @@ impl LeaseBook {
 
     fn acquire(&mut self, ticket: Ticket, holder: String) -> Vec<LeaseEffect> {
         let waits = self.waiting.iter().any(|waiting| waiting.ticket == ticket);
-        let holds = self.devices.iter().flat_map(|device| device.leases.values()).any(|held| held.ticket == ticket);
+        let holds =
+            self.devices.iter().flat_map(|device| device.leases.values()).any(|held| held.ticket == ticket);
         if waits || holds {
             return vec![LeaseEffect::CountLate(LeaseEvent::Acquire { ticket, holder })];
         }
@@ -142,7 +143,9 @@ impl LeaseBook {
     fn serve(&mut self, effects: &mut Vec<LeaseEffect>) {
         if self.devices.iter().all(|device| device.presence == Presence::Gone) {
             let refused = self.waiting.drain(..).map(|waiting| waiting.ticket);
-            effects.extend(refused.map(|ticket| LeaseEffect::Refuse { ticket, reason: RefuseReason::NoDeviceLeft }));
+            effects.extend(
+                refused.map(|ticket| LeaseEffect::Refuse { ticket, reason: RefuseReason::NoDeviceLeft }),
+            );
             return;
         }
         // The emptiest device first, so that packing starts once every device is in use.

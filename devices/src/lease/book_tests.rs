@@ -132,8 +132,7 @@ fn when_the_last_device_goes_those_who_wait_and_those_who_come_are_refused() {
     let mut book = book(1, 1);
     let _ = book.apply(acquire(0));
     let _ = book.apply(acquire(1));
-    let refused =
-        |ticket| LeaseEffect::Refuse { ticket: Ticket(ticket), reason: RefuseReason::NoDeviceLeft };
+    let refused = |ticket| LeaseEffect::Refuse { ticket: Ticket(ticket), reason: RefuseReason::NoDeviceLeft };
     let effects = book.apply(LeaseEvent::DeviceGone { device: id(0) });
     assert_eq!(effects, [LeaseEffect::Revoke { lease: LeaseId(0) }, refused(1)]);
     assert_eq!(book.apply(acquire(2)), [refused(2)]);
@@ -178,7 +177,8 @@ impl Witness {
             }
             LeaseEvent::Release { lease } => {
                 assert_eq!(late, !self.held.contains_key(lease));
-                let back = effects.iter().filter(|effect| matches!(effect, LeaseEffect::Returned { .. })).count();
+                let back =
+                    effects.iter().filter(|effect| matches!(effect, LeaseEffect::Returned { .. })).count();
                 assert_eq!(back, usize::from(!late), "DM-2: returned exactly once");
             }
             LeaseEvent::DeviceGone { device } => {

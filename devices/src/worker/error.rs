@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::frame::FrameError;
+
 /// Why a message was not queued for a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -56,10 +58,17 @@ pub enum LaunchError {
     },
 }
 
-/// Nobody hears this worker any more: stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("nobody hears this worker any more: stop")]
-pub struct PortClosed;
+/// Why a worker could not say something.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PortError {
+    /// Whoever launched the worker is gone, or has killed it.
+    #[error("nobody hears this worker any more: stop")]
+    Closed,
+    /// The message does not fit a frame; the port still works.
+    #[error("the message was not sent")]
+    Unsendable(#[source] FrameError),
+}
 
 /// Why a process could not take up its part as a worker.
 #[derive(Debug, Error)]

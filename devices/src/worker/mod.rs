@@ -17,7 +17,7 @@ mod stderr;
 mod thread;
 
 pub use attach::{attach_process, is_worker_process};
-pub use error::{AttachError, LaunchError, PortClosed, SendError};
+pub use error::{AttachError, LaunchError, PortError, SendError};
 pub use port::{WorkerPort, WorkerReceiver, WorkerSender};
 pub use process::ProcessLauncher;
 pub use thread::ThreadLauncher;
@@ -96,5 +96,10 @@ pub trait Launcher<In, Out>: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`LaunchError`] if it could not be started; `sink` is then never called.
-    fn launch(&self, name: &str, grant: &Grant, sink: EventSink<Out>) -> Result<Box<dyn Worker<In>>, LaunchError>;
+    fn launch(
+        &self,
+        name: &str,
+        grant: &Grant,
+        sink: EventSink<Out>,
+    ) -> Result<Box<dyn Worker<In>>, LaunchError>;
 }

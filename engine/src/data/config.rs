@@ -39,7 +39,9 @@ impl FolderConfig {
                     path: path.into(),
                 });
             }
-            Err(source) => return Err(DataError::Io { action: "read config.toml", path: path.into(), source }),
+            Err(source) => {
+                return Err(DataError::Io { action: "read config.toml", path: path.into(), source });
+            }
         };
         let file: ConfigFile = toml::from_str(&text).map_err(|error| DataError::ConfigSyntax {
             reason: error.to_string().trim_end().replace('\n', " "),
@@ -65,14 +67,13 @@ impl FolderConfig {
         }
         let mut channels = Vec::with_capacity(asked.len());
         for band in asked {
-            let channel = self.bands.iter().position(|known| known == band).ok_or_else(|| {
-                DataError::UnknownBand {
+            let channel =
+                self.bands.iter().position(|known| known == band).ok_or_else(|| DataError::UnknownBand {
                     band: band.clone(),
                     nearest: nearest(band, self.bands.iter().map(String::as_str)).map(str::to_owned),
                     available: self.bands.clone(),
                     path: path.into(),
-                }
-            })?;
+                })?;
             if channels.contains(&channel) {
                 return Err(DataError::RepeatedBand { band: band.clone(), path: path.into() });
             }

@@ -270,10 +270,8 @@ pub enum DataError {
         path: PathBuf,
     },
     /// The samples of this folder cannot be augmented as asked.
-    #[error("sample {row} cannot be augmented: {source}: {}", path.display())]
+    #[error("{source}: {}", path.display())]
     Augment {
-        /// Row of the sample.
-        row: usize,
         /// The folder.
         path: PathBuf,
         /// What the pipeline says.

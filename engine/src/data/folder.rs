@@ -173,7 +173,11 @@ impl DataFolder {
         if in_place && x.len() == self.channels.len() * pixels {
             return x;
         }
-        self.channels.iter().flat_map(|channel| &x[channel * pixels..(channel + 1) * pixels]).copied().collect()
+        self.channels
+            .iter()
+            .flat_map(|channel| &x[channel * pixels..(channel + 1) * pixels])
+            .copied()
+            .collect()
     }
 
     pub(super) fn not_finite(&self, values: u64, samples: u64, first: usize) -> DataError {

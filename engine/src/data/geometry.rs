@@ -82,7 +82,8 @@ pub(super) fn meeting_pairs(left: &[&Footprint], right: &[&Footprint]) -> Vec<(u
 
 fn rings_meet(a: &[[f64; 2]], b: &[[f64; 2]], reach: f64) -> bool {
     let near = edges(a).any(|(p, q)| edges(b).any(|(r, s)| segments_meet(p, q, r, s, reach)));
-    near || b.first().is_some_and(|point| contains(a, *point)) || a.first().is_some_and(|point| contains(b, *point))
+    near || b.first().is_some_and(|point| contains(a, *point))
+        || a.first().is_some_and(|point| contains(b, *point))
 }
 
 fn edges(ring: &[[f64; 2]]) -> impl Iterator<Item = ([f64; 2], [f64; 2])> {
@@ -91,15 +92,14 @@ fn edges(ring: &[[f64; 2]]) -> impl Iterator<Item = ([f64; 2], [f64; 2])> {
 
 /// Even-odd rule; a point on the border may fall on either side.
 fn contains(ring: &[[f64; 2]], [x, y]: [f64; 2]) -> bool {
-    let crossings =
-        edges(ring).filter(|(p, q)| (p[1] > y) != (q[1] > y) && x < p[0] + (y - p[1]) * (q[0] - p[0]) / (q[1] - p[1]));
+    let crossings = edges(ring)
+        .filter(|(p, q)| (p[1] > y) != (q[1] > y) && x < p[0] + (y - p[1]) * (q[0] - p[0]) / (q[1] - p[1]));
     crossings.count() % 2 == 1
 }
 
 fn segments_meet(p: [f64; 2], q: [f64; 2], r: [f64; 2], s: [f64; 2], reach: f64) -> bool {
-    let side = |a: [f64; 2], b: [f64; 2], c: [f64; 2]| {
-        (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
-    };
+    let side =
+        |a: [f64; 2], b: [f64; 2], c: [f64; 2]| (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]);
     let cross = side(p, q, r) * side(p, q, s) < 0.0 && side(r, s, p) * side(r, s, q) < 0.0;
     cross
         || [(p, r, s), (q, r, s), (r, p, q), (s, p, q)]
@@ -162,7 +162,12 @@ impl Reader<'_> {
         }
     }
 
-    fn polygon(&mut self, rings: &mut Vec<Vec<[f64; 2]>>, little: bool, dims: usize) -> Result<(), &'static str> {
+    fn polygon(
+        &mut self,
+        rings: &mut Vec<Vec<[f64; 2]>>,
+        little: bool,
+        dims: usize,
+    ) -> Result<(), &'static str> {
         for number in 0..self.count(little)? {
             let mut ring = Vec::new();
             for _ in 0..self.count(little)? {

@@ -82,7 +82,8 @@ impl Loader {
     /// A loader of the given rows of a folder, in the given order if they are not shuffled.
     ///
     /// # Errors
-    /// No rows, a row that is not there, a batch size of 0, or no whole batch where the last is dropped.
+    /// No rows, a row that is not there, a batch size of 0, no whole batch where the last is dropped, or
+    /// augmentations that do not fit the samples' size.
     pub fn new(folder: Arc<DataFolder>, rows: Vec<usize>, config: LoaderConfig) -> Result<Self, DataError> {
         let path = || folder.path().to_path_buf();
         if rows.is_empty() {
@@ -98,7 +99,14 @@ impl Loader {
             let (batch_size, samples) = (config.batch_size, rows.len());
             return Err(DataError::BatchLargerThanSet { batch_size, samples, path: path() });
         }
-        let kept = config.in_memory.then(|| std::iter::repeat_with(OnceLock::new).take(folder.len()).collect());
+        let (_, height, width) = folder.shape();
+        if let Some(pipeline) = &config.augment {
+            pipeline
+                .check_size(height, width)
+                .map_err(|source| DataError::Augment { path: path(), source })?;
+        }
+        let kept =
+            config.in_memory.then(|| std::iter::repeat_with(OnceLock::new).take(folder.len()).collect());
         let augment = config.augment.clone();
         let source = Arc::new(Source { folder, kept, augment, augment_seed: config.augment_seed });
         Ok(Self { source, rows, config })
@@ -186,10 +194,10 @@ impl Source {
             },
         };
         if let Some(pipeline) = &self.augment {
-            let key = augment::key(self.augment_seed, epoch, row);
-            pipeline.apply(&mut sample.x, &mut sample.y, self.folder.shape(), key).map_err(|source| {
-                DataError::Augment { row, path: self.folder.path().to_path_buf(), source }
-            })?;
+            let key = augment::key(self.augment_seed, u64::from(epoch), row as u64);
+            pipeline
+                .apply(&mut sample.x, &mut sample.y, self.folder.shape(), key)
+                .map_err(|source| DataError::Augment { path: self.folder.path().to_path_buf(), source })?;
         }
         Ok(sample)
     }

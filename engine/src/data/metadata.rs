@@ -85,12 +85,17 @@ impl Metadata {
 ///
 /// # Sources
 /// GeoParquet 1.1.0, section File metadata.
-fn geometry_column(schema: &Schema, notes: Option<&Vec<parquet::file::metadata::KeyValue>>) -> Option<String> {
-    let note = notes.into_iter().flatten().find(|note| note.key == "geo").and_then(|note| note.value.as_deref());
+fn geometry_column(
+    schema: &Schema,
+    notes: Option<&Vec<parquet::file::metadata::KeyValue>>,
+) -> Option<String> {
+    let note =
+        notes.into_iter().flatten().find(|note| note.key == "geo").and_then(|note| note.value.as_deref());
     let name = match note.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok()) {
         Some(note) => {
             let name = note.get("primary_column")?.as_str()?.to_owned();
-            let encoding = note.pointer(&format!("/columns/{name}/encoding")).and_then(|value| value.as_str());
+            let encoding =
+                note.pointer(&format!("/columns/{name}/encoding")).and_then(|value| value.as_str());
             encoding.is_none_or(|encoding| encoding == "WKB").then_some(name)?
         }
         None => "geometry".to_owned(),

@@ -19,16 +19,18 @@ mod config;
 mod error;
 mod folder;
 mod geometry;
-//pub mod loader;
+mod loader;
 mod metadata;
 mod order;
-//mod synth;
-//mod validate;
+mod synth;
+mod validate;
 mod zarr;
 
 pub use error::DataError;
 pub use folder::{DataFolder, Sample};
 pub use geometry::Footprint;
-//pub use loader::{Batch, EpochIter, Loader, LoaderConfig};
-//pub use synth::{SynthConfig, SynthReport, synthesise};
-//pub use validate::{FoldReport, PartReport, RegionReport, Report, ValueReport, Warning, check_all, validate};
+pub use loader::{Batch, EpochIter, Loader, LoaderConfig};
+pub use synth::{SynthConfig, SynthReport, synthesise};
+pub use validate::{
+    FoldReport, PartReport, RegionReport, Report, ValueReport, Warning, WarningKind, check_all, validate,
+};

@@ -22,7 +22,9 @@ pub enum FoldError {
         empty: usize,
     },
     /// A row number beyond the table.
-    #[error("row {row} is not in the metadata, which has {rows} rows: give row numbers from 0 to {rows} exclusive")]
+    #[error(
+        "row {row} is not in the metadata, which has {rows} rows: give row numbers from 0 to {rows} exclusive"
+    )]
     NoSuchRow {
         /// The row asked for.
         row: usize,
@@ -46,7 +48,9 @@ pub enum FoldError {
         nearest: Option<String>,
     },
     /// A test fraction that is none.
-    #[error("test fraction {fraction} of the random test split is not between 0 and 1: give the part to test on, as 0.2")]
+    #[error(
+        "test fraction {fraction} of the random test split is not between 0 and 1: give the part to test on, as 0.2"
+    )]
     FractionOutOfRange {
         /// The fraction asked for.
         fraction: f64,
@@ -83,7 +87,9 @@ pub enum FoldError {
         total_folds: u32,
     },
     /// More folds than there are samples, regions or samples of a class.
-    #[error("fold method {method} cannot make {total_folds} folds of {available} {of}: lower total-folds to {available} at most")]
+    #[error(
+        "fold method {method} cannot make {total_folds} folds of {available} {of}: lower total-folds to {available} at most"
+    )]
     TooManyFolds {
         /// Name of the method.
         method: &'static str,
@@ -118,7 +124,9 @@ pub enum FoldError {
         least: usize,
     },
     /// A fold that is not there.
-    #[error("fold {fold} is not there, fold method {method} makes {total_folds} (counted from 0): lower the fold, or raise total-folds")]
+    #[error(
+        "fold {fold} is not there, fold method {method} makes {total_folds} (counted from 0): lower the fold, or raise total-folds"
+    )]
     NoSuchFold {
         /// The fold asked for.
         fold: u32,
@@ -140,7 +148,9 @@ pub enum FoldError {
         fold: u32,
     },
     /// No sample left to test on.
-    #[error("the test set is empty ({samples} samples to split): raise the test fraction, or name regions or samples")]
+    #[error(
+        "the test set is empty ({samples} samples to split): raise the test fraction, or name regions or samples"
+    )]
     EmptyTest {
         /// Samples before the split.
         samples: usize,

@@ -77,11 +77,7 @@ fn known(
     }
 }
 
-fn random(
-    table: &SampleTable,
-    rows: &[usize],
-    fraction: f64,
-) -> Result<(Vec<usize>, Vec<usize>), FoldError> {
+fn random(table: &SampleTable, rows: &[usize], fraction: f64) -> Result<(Vec<usize>, Vec<usize>), FoldError> {
     if !(fraction > 0.0 && fraction < 1.0) {
         return Err(FoldError::FractionOutOfRange { fraction });
     }

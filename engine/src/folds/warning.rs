@@ -48,8 +48,7 @@ pub enum FoldWarning {
 /// Where train and validation are the same rows (fold method none), what they share is not listed.
 #[must_use]
 pub fn warnings(table: &SampleTable, division: &Division) -> Vec<FoldWarning> {
-    let sides =
-        [(Side::Train, &division.train), (Side::Val, &division.val), (Side::Test, &division.test)];
+    let sides = [(Side::Train, &division.train), (Side::Val, &division.val), (Side::Test, &division.test)];
     let mut found = Vec::new();
     for (side, rows) in sides {
         if !rows.is_empty() && rows.iter().all(|&row| table.empty[row]) {

@@ -4,6 +4,7 @@
 //! `decoders/` and one line there.
 
 mod decoders;
+mod encoder_weights;
 mod encoders;
 mod error;
 mod head;

@@ -61,19 +61,28 @@ impl SegmentationModel {
         visitor.tensors.into_iter().collect()
     }
 
-    /// The model with these values; order does not matter, every tensor must be there once and fit.
+    /// The model with these values; order does not matter, every tensor must be there and fit.
+    /// `num_batches_tracked` may be there and is not kept.
     ///
     /// Parameter ids, devices and what is frozen stay.
     ///
     /// # Errors
     /// [`ModelError::StateDictMismatch`] names all that is missing, unexpected or of another shape.
     pub fn load_state_dict(self, tensors: Vec<NamedTensor>) -> Result<Self, ModelError> {
-        let tensors: BTreeMap<String, NamedTensor> = tensors
-            .into_iter()
-            .filter(|tensor| !tensor.name.ends_with(BATCHES_TRACKED))
-            .map(|tensor| (tensor.name.clone(), tensor))
-            .collect();
-        let mismatch = compare(&self.parameter_infos(), &tensors);
+        let expected = self.parameter_infos();
+        let tensors = tensors.into_iter().filter(|tensor| !tensor.name.ends_with(BATCHES_TRACKED));
+        self.load_tensors(&expected, tensors)
+    }
+
+    /// Replaces exactly the `expected` tensors.
+    pub(super) fn load_tensors(
+        self,
+        expected: &[ParameterInfo],
+        tensors: impl IntoIterator<Item = NamedTensor>,
+    ) -> Result<Self, ModelError> {
+        let tensors: BTreeMap<String, NamedTensor> =
+            tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
+        let mismatch = compare(expected, &tensors);
         if !mismatch.is_empty() {
             return Err(ModelError::StateDictMismatch(Box::new(mismatch)));
         }
@@ -105,7 +114,8 @@ struct Path {
 
 impl Path {
     fn enter(&mut self, name: &str, container: &str) {
-        let segment = if container.starts_with("Enum:") { "" } else { name.strip_prefix("at_").unwrap_or(name) };
+        let segment =
+            if container.starts_with("Enum:") { "" } else { name.strip_prefix("at_").unwrap_or(name) };
         self.segments.push(segment.to_owned());
     }
 
@@ -114,7 +124,8 @@ impl Path {
     }
 
     fn name(&self) -> String {
-        let named: Vec<&str> = self.segments.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+        let named: Vec<&str> =
+            self.segments.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
         named.join(".")
     }
 }
@@ -160,7 +171,7 @@ impl ModuleVisitor for Values {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let name = self.path.name();
         let shape = param.lazy_shape().to_vec();
-        self.tensors.push(match param.val().into_data().convert::<f32>().into_vec::<f32>() {
+        self.tensors.push(match param.val().into_data().convert::<f32>().try_into_vec::<f32>() {
             Ok(values) => Ok(NamedTensor { name, shape, values }),
             Err(error) => Err(ModelError::Unreadable { name, reason: format!("{error:?}") }),
         });
@@ -190,5 +201,82 @@ impl ModuleMapper for Loader {
             let new = Tensor::from_data(data, &old.device());
             if old.is_require_grad() { new.require_grad() } else { new }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::{BackendName, ComputeDevice};
+    use crate::models::read_safetensors;
+
+    fn model(seed: u64) -> SegmentationModel {
+        let device = BackendName::best(ComputeDevice::Cpu).unwrap().device(ComputeDevice::Cpu).unwrap();
+        SegmentationModel::build("UNET", "ResNet18", 2, seed, &device.autodiff()).unwrap()
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_weights_on_every_backend() {
+        let weights: Vec<_> = BackendName::ALL
+            .into_iter()
+            .filter_map(|name| name.device(ComputeDevice::Cpu).ok())
+            .map(|device| SegmentationModel::build("Unet", "resnet18", 2, 7, &device).unwrap())
+            .map(|model| model.state_dict().unwrap())
+            .collect();
+        assert!(!weights.is_empty() && weights.iter().all(|other| *other == weights[0]));
+        assert!(weights[0] != model(8).state_dict().unwrap(), "another seed, other weights");
+    }
+
+    #[test]
+    fn weights_survive_safetensors_and_ids_and_gradients_stay() {
+        let (from, into) = (model(1), model(2));
+        let bytes = from.to_safetensors(12).unwrap();
+        let infos = into.parameter_infos();
+        let loaded = into.load_safetensors(&bytes).unwrap();
+        assert!(loaded.state_dict().unwrap() == from.state_dict().unwrap());
+        assert_eq!(loaded.parameter_infos(), infos);
+
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let tracked = file.tensor("encoder.layer2.0.downsample.1.num_batches_tracked").unwrap();
+        assert_eq!((tracked.shape(), tracked.data()), (&[][..], &12_i64.to_le_bytes()[..]));
+
+        let x = Tensor::<4>::ones([1, 2, 32, 32], &loaded.devices()[0].clone().autodiff());
+        let gradients = loaded.forward(x).sum().backward();
+        let gradients = burn::optim::GradientsParams::from_grads(gradients, &loaded);
+        let trained = infos.iter().filter(|info| info.is_trained).count();
+        assert_eq!(gradients.len(), trained, "every trained tensor has a gradient, and no other");
+    }
+
+    #[test]
+    fn all_that_does_not_fit_is_listed() {
+        let mut weights = model(1).state_dict().unwrap();
+        weights[0].shape = vec![64, 2, 49];
+        weights[1].name = "encoder.bn1.scale".into();
+        let error = model(1).load_state_dict(weights).unwrap_err().to_string();
+        for part in
+            ["missing: encoder.bn1.weight", "unexpected: encoder.bn1.scale", "[64, 2, 49]", "[64, 2, 7, 7]"]
+        {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error() {
+        let bytes = model(1).to_safetensors(0).unwrap();
+        let error = read_safetensors(&bytes[..bytes.len() - 1]).unwrap_err();
+        assert!(matches!(error, ModelError::WeightsFile(_)), "{error}");
+    }
+
+    #[test]
+    fn unknown_names_get_a_hint() {
+        let device = model(1).devices()[0].clone();
+        let build =
+            |arch, encoder| SegmentationModel::build(arch, encoder, 3, 1, &device).unwrap_err().to_string();
+        assert!(build("Unett", "resnet18").contains("did you mean `Unet`?"));
+        assert!(build("Unet", "resnet19").contains("did you mean `resnet18`?"));
+        assert_eq!(
+            SegmentationModel::build("Unet", "resnet18", 0, 1, &device).unwrap_err(),
+            ModelError::NoInputChannels
+        );
     }
 }

@@ -47,7 +47,10 @@ pub fn read_safetensors(bytes: &[u8]) -> Result<Vec<NamedTensor>, ModelError> {
     let mut tensors = Vec::with_capacity(file.len());
     for (name, view) in file.iter().filter(|(name, _)| !name.ends_with(BATCHES_TRACKED)) {
         if view.dtype() != Dtype::F32 {
-            return Err(ModelError::TensorType { name: name.to_owned(), dtype: format!("{:?}", view.dtype()) });
+            return Err(ModelError::TensorType {
+                name: name.to_owned(),
+                dtype: format!("{:?}", view.dtype()),
+            });
         }
         let (values, _) = view.data().as_chunks::<4>();
         let values = values.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();

@@ -120,7 +120,7 @@ mod tests {
     fn drawn(init: WeightInit, seed: u64) -> Vec<f32> {
         let device = BackendName::best(ComputeDevice::Cpu).unwrap().device(ComputeDevice::Cpu).unwrap();
         let weight = Initializer::new(seed, &device).weight([64, 16, 3, 3], init);
-        weight.val().into_data().into_vec::<f32>().unwrap()
+        weight.val().into_data().try_into_vec::<f32>().unwrap()
     }
 
     fn deviation(values: &[f32]) -> f64 {
@@ -143,10 +143,13 @@ mod tests {
         }
     }
 
-    /// The first values of seed 42, fixed: a changed generator would change every result.
+    /// The first values of seed 42, as xoshiro256++ seeded through splitmix64 gives them elsewhere too: another
+    /// generator would change every result.
     #[test]
     fn the_values_of_a_seed_never_change() {
-        assert_eq!(drawn(WeightInit::TorchDefault, 42), drawn(WeightInit::TorchDefault, 42));
-        assert_ne!(drawn(WeightInit::TorchDefault, 42), drawn(WeightInit::TorchDefault, 43));
+        let uniform = drawn(WeightInit::TorchDefault, 42);
+        let normal = drawn(WeightInit::KaimingNormalFanOut, 42);
+        assert_eq!(uniform[..3], [0.052_384_19, -0.030_196_493, 0.080_649_026]);
+        assert_eq!(normal[..3], [-0.045_313_35, 0.098_176_97, -0.051_173_676]);
     }
 }

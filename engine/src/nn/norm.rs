@@ -78,3 +78,39 @@ fn blend(running: &RunningState<Tensor<1>>, batch: Tensor<1>) {
     running.update((old.mul_scalar(1.0 - MOMENTUM) + batch.detach().mul_scalar(MOMENTUM)).detach());
     running.value_sync();
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::TensorData;
+
+    use super::*;
+    use crate::backend::{BackendName, ComputeDevice};
+
+    fn assert_close(got: &Tensor<1>, expected: f64) {
+        let got = f64::from(got.clone().into_scalar::<f32>());
+        assert!((got - expected).abs() < 1e-6, "{got}, not {expected}");
+    }
+
+    /// One channel, values 1, 2, 3, 6: mean 3, biased variance 3.5, unbiased 14 / 3.
+    #[test]
+    fn training_normalises_by_the_batch_and_moves_the_statistics_as_pytorch_does() {
+        for device in BackendName::ALL.into_iter().filter_map(|name| name.device(ComputeDevice::Cpu).ok()) {
+            let device = device.autodiff();
+            let layer = BatchNorm2d::new(1, &mut Initializer::new(0, &device));
+            let x = Tensor::from_data(TensorData::new(vec![1.0_f32, 2.0, 3.0, 6.0], [2, 1, 1, 2]), &device);
+            let y = layer.forward(x.clone()).into_data().try_into_vec::<f32>().unwrap();
+            for (got, expected) in y.into_iter().zip([-2.0, -1.0, 0.0, 3.0]) {
+                let expected = expected / (3.5_f64 + EPSILON).sqrt();
+                assert!((f64::from(got) - expected).abs() < 1e-6, "{got}, not {expected}");
+            }
+            assert_close(&layer.running_mean.value(), 0.3);
+            assert_close(&layer.running_var.value(), 0.9 + 0.1 * 14.0 / 3.0);
+
+            let evaluated = layer.valid();
+            let y = evaluated.forward(x.without_autodiff()).into_data().try_into_vec::<f32>().unwrap();
+            let expected = (6.0 - 0.3) / (0.9 + 0.1 * 14.0 / 3.0 + EPSILON).sqrt();
+            assert!((f64::from(y[3]) - expected).abs() < 1e-5, "{}, not {expected}", y[3]);
+            assert_close(&evaluated.running_mean.value(), 0.3);
+        }
+    }
+}

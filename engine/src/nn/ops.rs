@@ -23,8 +23,43 @@ pub fn upsample_nearest(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
     if [height, width] == size {
         return x;
     }
-    let options = InterpolateOptions::new(InterpolateMode::Nearest)
-        .with_align_corners(false)
-        .with_output_size(size);
+    let options =
+        InterpolateOptions::new(InterpolateMode::Nearest).with_align_corners(false).with_output_size(size);
     interpolate(x, options)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+    use crate::backend::{BackendName, ComputeDevice};
+
+    fn devices() -> impl Iterator<Item = Device> {
+        BackendName::ALL.into_iter().filter_map(|name| name.device(ComputeDevice::Cpu).ok())
+    }
+
+    /// The source of output i of n is floor(i in / n), whatever the sizes.
+    #[test]
+    fn nearest_upsampling_takes_the_pixel_pytorch_takes() {
+        for device in devices() {
+            for (from, to) in [(4, 8), (3, 5), (2, 7), (7, 4)] {
+                let row = (0..from).map(|value| value as f32).collect();
+                let x = Tensor::from_data(TensorData::new(row, [1, 1, 1, from]), &device);
+                let got = upsample_nearest(x, [2, to]).into_data().try_into_vec::<f32>().unwrap();
+                let expected: Vec<f32> = (0..2 * to).map(|i| (i % to * from / to) as f32).collect();
+                assert_eq!(got, expected, "{from} to {to} on {device:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn pooling_pads_with_less_than_any_value_and_rounds_up() {
+        for device in devices() {
+            let row = vec![-5.0_f32, -4.0, -3.0, -2.0, -1.0];
+            let x = Tensor::from_data(TensorData::new(row, [1, 1, 1, 5]), &device);
+            let got = max_pool_3x3_stride_2(x).into_data().try_into_vec::<f32>().unwrap();
+            assert_eq!(got, [-4.0, -2.0, -1.0], "{device:?}");
+        }
+    }
 }

@@ -7,7 +7,7 @@
 //! Nothing here draws random numbers or reads a clock, so a course of training is a function of the
 //! model's first weights and the order of the batches.
 
-
+pub mod checkpoint;
 mod early_stopping;
 mod optimizer;
 mod schedule;
@@ -17,5 +17,5 @@ mod top_k;
 pub use early_stopping::EarlyStopping;
 pub use optimizer::{AdamW, AdamWConfig, OptimizerError, OptimizerState};
 pub use schedule::ExponentialLr;
-pub use tensors::{NamedTensor, TensorFileError, decode_tensors, encode_tensors};
+pub use tensors::{TensorFileError, decode_tensors, encode_tensors};
 pub use top_k::{Kept, Ranked, TopK};

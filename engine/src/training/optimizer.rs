@@ -1,12 +1,12 @@
 //! AdamW over the parameters of a module, with its state by parameter name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::container::TensorContainer;
 use burn::tensor::{Gradients, Tensor, TensorData};
 
-use super::tensors::NamedTensor;
+use crate::models::NamedTensor;
 
 /// Constants of [`AdamW`]; the defaults are PyTorch's.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,11 +41,12 @@ impl Default for AdamWConfig {
 /// of PyTorch's `torch.optim.AdamW` (single tensor).
 pub struct AdamW {
     config: AdamWConfig,
+    names: HashMap<ParamId, String>,
     steps: BTreeMap<String, u64>,
     moments: Moments,
 }
 
-/// Both moments of every parameter, by its path in the module.
+/// Both moments of every parameter, by its name.
 #[derive(Default)]
 struct Moments {
     mean: TensorContainer<String>,
@@ -89,14 +90,14 @@ pub enum OptimizerError {
 }
 
 impl AdamW {
-    /// An optimizer that has taken no step.
-    pub fn new(config: AdamWConfig) -> Self {
-        Self { config, steps: BTreeMap::new(), moments: Moments::default() }
+    /// An optimizer that has taken no step, over the parameters named here; others are left alone.
+    pub fn new(config: AdamWConfig, names: HashMap<ParamId, String>) -> Self {
+        Self { config, names, steps: BTreeMap::new(), moments: Moments::default() }
     }
 
     /// Takes one step along `gradients` and returns the module with its new parameters.
     pub fn step<M: Module>(&mut self, learning_rate: f64, module: M, gradients: Gradients) -> M {
-        let mut update = Update { optimizer: self, learning_rate, gradients, path: Vec::new() };
+        let mut update = Update { optimizer: self, learning_rate, gradients };
         module.map(&mut update)
     }
 
@@ -106,7 +107,7 @@ impl AdamW {
     /// # Errors
     /// [`OptimizerError::Device`] if the device does not give a tensor back.
     pub fn state<M: Module>(&self, module: &M) -> Result<OptimizerState, OptimizerError> {
-        let mut collect = Collect { optimizer: self, path: Vec::new(), tensors: Vec::new(), error: None };
+        let mut collect = Collect { optimizer: self, tensors: Vec::new(), error: None };
         module.visit(&mut collect);
         match collect.error {
             Some(error) => Err(error),
@@ -120,13 +121,13 @@ impl AdamW {
     /// [`OptimizerError`] if the state does not fit the module's parameters.
     pub fn restore<M: Module>(
         config: AdamWConfig,
+        names: HashMap<ParamId, String>,
         state: OptimizerState,
         module: &M,
     ) -> Result<Self, OptimizerError> {
         let tensors = state.tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
         let mut restore = Restore {
-            optimizer: Self { config, steps: state.steps, moments: Moments::default() },
-            path: Vec::new(),
+            optimizer: Self { config, names, steps: state.steps, moments: Moments::default() },
             tensors,
             seen: 0,
             error: None,
@@ -165,8 +166,7 @@ impl AdamW {
         };
         // `powf` of a step count beyond 2^53 is out of reach; the cast is exact.
         let correction = |beta: f64| 1.0 - beta.powf(step as f64);
-        let denominator =
-            square.clone().sqrt().div_scalar(correction(beta2).sqrt()).add_scalar(epsilon);
+        let denominator = square.clone().sqrt().div_scalar(correction(beta2).sqrt()).add_scalar(epsilon);
         let delta = mean.clone().div(denominator).mul_scalar(learning_rate / correction(beta1));
         self.moments.mean.register(name.clone(), mean);
         self.moments.square.register(name.clone(), square);
@@ -184,35 +184,28 @@ pub struct OptimizerState {
     pub tensors: Vec<NamedTensor>,
 }
 
-fn mean_name(path: &str) -> String {
-    format!("{path}.exp_avg")
+fn mean_name(parameter: &str) -> String {
+    format!("{parameter}.exp_avg")
 }
 
-fn square_name(path: &str) -> String {
-    format!("{path}.exp_avg_sq")
+fn square_name(parameter: &str) -> String {
+    format!("{parameter}.exp_avg_sq")
 }
 
 struct Update<'a> {
     optimizer: &'a mut AdamW,
     learning_rate: f64,
     gradients: Gradients,
-    path: Vec<String>,
 }
 
 impl ModuleMapper for Update<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(name) = self.optimizer.names.get(&param.id).cloned() else {
+            return param;
+        };
         let Some(gradient) = param.val().grad_remove(&mut self.gradients) else {
             return param;
         };
-        let name = self.path.join(".");
         param.map(|parameter| {
             let updated = self.optimizer.updated(name, parameter.inner(), gradient, self.learning_rate);
             updated.autodiff().require_grad()
@@ -222,7 +215,6 @@ impl ModuleMapper for Update<'_> {
 
 struct Collect<'a> {
     optimizer: &'a AdamW,
-    path: Vec<String>,
     tensors: Vec<NamedTensor>,
     error: Option<OptimizerError>,
 }
@@ -231,7 +223,7 @@ impl Collect<'_> {
     fn push<const D: usize>(&mut self, name: String, tensor: Option<Tensor<D>>) {
         let Some(tensor) = tensor else { return };
         let shape = tensor.dims().to_vec();
-        match tensor.into_data().to_vec::<f32>() {
+        match tensor.into_data().try_to_vec::<f32>() {
             Ok(values) => self.tensors.push(NamedTensor { name, shape, values }),
             Err(reason) => {
                 self.error.get_or_insert(OptimizerError::Device { name, reason: format!("{reason:?}") });
@@ -241,24 +233,15 @@ impl Collect<'_> {
 }
 
 impl ModuleVisitor for Collect<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, _param: &Param<Tensor<D>>) {
-        let path = self.path.join(".");
-        self.push(mean_name(&path), self.optimizer.moments.mean.get::<Tensor<D>>(&path));
-        self.push(square_name(&path), self.optimizer.moments.square.get::<Tensor<D>>(&path));
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Some(name) = self.optimizer.names.get(&param.id) else { return };
+        self.push(mean_name(name), self.optimizer.moments.mean.get::<Tensor<D>>(name));
+        self.push(square_name(name), self.optimizer.moments.square.get::<Tensor<D>>(name));
     }
 }
 
 struct Restore {
     optimizer: AdamW,
-    path: Vec<String>,
     tensors: BTreeMap<String, NamedTensor>,
     seen: usize,
     error: Option<OptimizerError>,
@@ -281,28 +264,18 @@ impl Restore {
     }
 
     fn restore<const D: usize>(&mut self, param: &Param<Tensor<D>>) -> Result<(), OptimizerError> {
-        let path = self.path.join(".");
-        if !self.optimizer.steps.contains_key(&path) {
-            return Ok(());
-        }
+        let name = self.optimizer.names.get(&param.id).filter(|name| self.optimizer.steps.contains_key(*name));
+        let Some(name) = name.cloned() else { return Ok(()) };
         self.seen += 1;
-        let mean = self.take(mean_name(&path), param)?;
-        let square = self.take(square_name(&path), param)?;
-        self.optimizer.moments.mean.register(path.clone(), mean);
-        self.optimizer.moments.square.register(path, square);
+        let mean = self.take(mean_name(&name), param)?;
+        let square = self.take(square_name(&name), param)?;
+        self.optimizer.moments.mean.register(name.clone(), mean);
+        self.optimizer.moments.square.register(name, square);
         Ok(())
     }
 }
 
 impl ModuleVisitor for Restore {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Err(error) = self.restore(param) {
             self.error.get_or_insert(error);

@@ -5,16 +5,7 @@ use std::collections::HashMap;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
-/// A tensor on the host.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NamedTensor {
-    /// Name within its file.
-    pub name: String,
-    /// Extent of each dimension; empty for a scalar.
-    pub shape: Vec<usize>,
-    /// Elements in row-major order.
-    pub values: Vec<f32>,
-}
+use crate::models::NamedTensor;
 
 /// Why a tensor file could not be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +24,7 @@ pub enum TensorFileError {
     },
 }
 
-/// Writes tensors in the given order of names as the format sorts them.
+/// Lays tensors out as safetensors bytes.
 ///
 /// # Errors
 /// [`TensorFileError::Format`] if a shape does not fit its values.

@@ -43,11 +43,14 @@ impl UnetDecoder {
     pub(super) fn forward(&self, features: Features) -> Tensor<4> {
         let Features { shallow, deepest } = features;
         let last = self.blocks.len().saturating_sub(1);
-        self.blocks.iter().zip(shallow.into_iter().rev()).enumerate().fold(deepest, |x, (step, (block, skip))| {
-            let [_, _, height, width] = skip.dims();
-            // The image itself is no skip, but the last step returns to its size.
-            block.forward(x, (step != last).then_some(skip), [height, width])
-        })
+        self.blocks.iter().zip(shallow.into_iter().rev()).enumerate().fold(
+            deepest,
+            |x, (step, (block, skip))| {
+                let [_, _, height, width] = skip.dims();
+                // The image itself is no skip, but the last step returns to its size.
+                block.forward(x, (step != last).then_some(skip), [height, width])
+            },
+        )
     }
 }
 
@@ -60,7 +63,10 @@ struct UpBlock {
 
 impl UpBlock {
     fn new(inputs: usize, outputs: usize, init: &mut Initializer) -> Self {
-        Self { conv1: ConvNormRelu::new(inputs, outputs, init), conv2: ConvNormRelu::new(outputs, outputs, init) }
+        Self {
+            conv1: ConvNormRelu::new(inputs, outputs, init),
+            conv2: ConvNormRelu::new(outputs, outputs, init),
+        }
     }
 
     fn forward(&self, x: Tensor<4>, skip: Option<Tensor<4>>, size: [usize; 2]) -> Tensor<4> {

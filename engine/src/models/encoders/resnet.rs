@@ -21,7 +21,7 @@ const RGB: usize = 3;
 
 /// ResNet without its pooling and classifier.
 #[derive(Module, Debug)]
-pub(super) struct ResNet {
+pub(in crate::models) struct ResNet {
     conv1: Conv2d,
     bn1: BatchNorm2d,
     layer1: Vec<Block>,
@@ -67,7 +67,7 @@ impl ResNet {
             if in_channels == RGB { WeightInit::KaimingNormalFanOut } else { WeightInit::TorchDefault };
         let stem = ConvGeometry::new(in_channels, WIDTHS[0], 7).with_stride(2);
         let expanded = WIDTHS.map(|width| width * kind.expansion());
-        let mut stage = |index: usize, inputs: usize, stride: usize, init: &mut Initializer| {
+        let stage = |index: usize, inputs: usize, stride: usize, init: &mut Initializer| {
             (0..depths[index])
                 .map(|block| match block {
                     0 => Block::new(kind, inputs, WIDTHS[index], stride, init),

@@ -1,0 +1,202 @@
+//! Performs what the state of a cv decides.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, SpawnHandle, WrapFuture};
+use tokio::sync::oneshot;
+
+use super::StartCv;
+use super::state::{Effect, Input, State};
+use crate::devices::{AcquireLease, LeaseGuard};
+use crate::events::Event;
+use crate::limits::UNUSED_MAILBOX;
+use crate::outcome::{CvOutcome, RunOutcome};
+use crate::plan::{CvPlan, RunPlan};
+use crate::run::{RunActor, StartRun};
+use crate::score::Scoring;
+use crate::sink::{CvScored, RunInfoReady};
+use crate::stop::{StopLine, StopMode, StopSignal};
+use crate::wiring::Wiring;
+
+/// The actor of one cv; see the module.
+pub struct CvActor {
+    state: State,
+    start: StartCvParts,
+    wiring: Arc<Wiring>,
+    inputs: VecDeque<Input>,
+    is_performing: bool,
+    lease: Option<Arc<LeaseGuard>>,
+    request: Option<SpawnHandle>,
+    lines: HashMap<usize, StopLine>,
+    outcome: Option<oneshot::Sender<CvOutcome>>,
+    stop: Option<StopSignal>,
+    late: u64,
+}
+
+/// What stays of [`StartCv`].
+struct StartCvParts {
+    plan: Arc<CvPlan>,
+    runs: Vec<Arc<RunPlan>>,
+    scoring: Arc<Scoring>,
+    tune_table: Option<std::path::PathBuf>,
+}
+
+impl CvActor {
+    /// The actor of a cv, to be started on the current arbiter.
+    pub(crate) fn new(start: StartCv, wiring: Arc<Wiring>) -> Self {
+        let StartCv { plan, runs, tune_table, outcome, stop } = start;
+        let placement = &wiring.placement;
+        let state =
+            State::new(Arc::clone(&plan), runs.clone(), placement.cells_at_once, placement.leased_by);
+        let scoring = Arc::new(plan.scoring.clone());
+        Self {
+            state,
+            start: StartCvParts { plan, runs, scoring, tune_table },
+            wiring,
+            inputs: VecDeque::new(),
+            is_performing: false,
+            lease: None,
+            request: None,
+            lines: HashMap::new(),
+            outcome: Some(outcome),
+            stop: Some(stop),
+            late: 0,
+        }
+    }
+
+    fn take(&mut self, input: Input, ctx: &mut Context<Self>) {
+        self.inputs.push_back(input);
+        if self.is_performing {
+            return;
+        }
+        self.is_performing = true;
+        while let Some(input) = self.inputs.pop_front() {
+            for effect in self.state.apply(input) {
+                self.perform(effect, ctx);
+            }
+        }
+        self.is_performing = false;
+    }
+
+    fn perform(&mut self, effect: Effect, ctx: &mut Context<Self>) {
+        match effect {
+            Effect::AcquireLease => self.acquire(ctx),
+            Effect::WithdrawRequest => {
+                if let Some(request) = self.request.take() {
+                    ctx.cancel_future(request);
+                }
+            }
+            Effect::ReturnLease => self.lease = None,
+            Effect::StartRun { index, generation } => self.start_run(index, generation, ctx),
+            Effect::StopRuns(mode) => self.lines.values().for_each(|line| line.raise(mode)),
+            Effect::WriteRuns(runs) => self.write_runs(runs, ctx),
+            Effect::WriteScore(outcome) => self.write_score(outcome, ctx),
+            Effect::Publish(event) => self.wiring.bus.publish(event),
+            Effect::Report(outcome) => {
+                if let Some(parent) = self.outcome.take() {
+                    // A parent that is gone has no use for it.
+                    drop(parent.send(*outcome));
+                }
+                ctx.stop();
+            }
+            Effect::CountLate(what) => {
+                self.late += 1;
+                tracing::debug!(cv = %self.start.plan.cv_name, what, late = self.late, "late input");
+            }
+        }
+    }
+
+    fn acquire(&mut self, ctx: &mut Context<Self>) {
+        let devices = self.wiring.devices.clone();
+        let holder = self.start.plan.cv_name.clone();
+        let ask = AcquireLease::ask(devices, holder);
+        self.request = Some(ctx.spawn(ask.into_actor(self).map(|answer, cv, ctx| {
+            cv.request = None;
+            match answer {
+                Ok(guard) => {
+                    cv.lease = Some(Arc::new(guard));
+                    cv.take(Input::LeaseGranted, ctx);
+                }
+                Err(refused) => cv.take(Input::LeaseRefused { reason: refused.to_string() }, ctx),
+            }
+        })));
+    }
+
+    fn start_run(&mut self, index: usize, generation: u32, ctx: &mut Context<Self>) {
+        let Some(plan) = self.start.runs.get(index).cloned() else {
+            self.inputs.push_back(Input::RunLost { index, generation });
+            return;
+        };
+        let (outcome, told) = oneshot::channel();
+        let (line, stop) = StopLine::new();
+        self.lines.insert(index, line);
+        let start = StartRun {
+            plan,
+            scoring: Some(Arc::clone(&self.start.scoring)),
+            lease: self.lease.clone(),
+            outcome,
+            stop,
+        };
+        RunActor::new(start, Arc::clone(&self.wiring)).start();
+        ctx.spawn(told.into_actor(self).map(move |told, cv, ctx| {
+            cv.lines.remove(&index);
+            let input = match told {
+                Ok(outcome) => Input::RunEnded { index, outcome: Box::new(outcome) },
+                Err(_) => Input::RunLost { index, generation },
+            };
+            cv.take(input, ctx);
+        }));
+    }
+
+    fn write_runs(&mut self, runs: Vec<RunOutcome>, ctx: &mut Context<Self>) {
+        let write = self.wiring.sink.send(RunInfoReady { cv_dir: self.start.plan.cv_dir.clone(), runs });
+        let bus = self.wiring.bus.clone();
+        ctx.spawn(write.into_actor(self).map(move |written, cv, ctx| {
+            let failure = crate::sink::failure(written);
+            warn(&bus, failure.as_deref());
+            cv.take(Input::RunsWritten { failure }, ctx);
+        }));
+    }
+
+    fn write_score(&mut self, outcome: Box<CvOutcome>, ctx: &mut Context<Self>) {
+        let scored = CvScored { outcome, tune_table: self.start.tune_table.clone() };
+        let write = self.wiring.sink.send(scored);
+        let bus = self.wiring.bus.clone();
+        ctx.spawn(write.into_actor(self).map(move |written, cv, ctx| {
+            let failure = crate::sink::failure(written);
+            warn(&bus, failure.as_deref());
+            cv.take(Input::ScoreWritten { failure }, ctx);
+        }));
+    }
+
+    fn listen_for_stop(&mut self, mut stop: StopSignal, ctx: &mut Context<Self>) {
+        let next = async move { (stop.next().await, stop) };
+        ctx.spawn(next.into_actor(self).map(|(mode, stop), cv, ctx| {
+            cv.take(Input::Stop(mode), ctx);
+            match mode {
+                // Nothing is stronger; the end is held so that the parent sees when this actor is gone.
+                StopMode::Kill => cv.stop = Some(stop),
+                StopMode::Drain | StopMode::Cancel => cv.listen_for_stop(stop, ctx),
+            }
+        }));
+    }
+}
+
+fn warn(bus: &crate::bus::EventBus, failure: Option<&str>) {
+    if let Some(failure) = failure {
+        bus.publish(Event::Warned { message: failure.to_string() });
+    }
+}
+
+impl Actor for CvActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(UNUSED_MAILBOX);
+        if let Some(stop) = self.stop.take() {
+            self.listen_for_stop(stop, ctx);
+        }
+        self.take(Input::Begin, ctx);
+    }
+}

@@ -1,0 +1,23 @@
+//! CvActor: one configuration over every (fold, seed) cell, to one score.
+//!
+//! - **Owns** the cells of one cv, the RunActors at work on them, and the lease of the cv under tune-parallel.
+//! - **Hears** [`StartCv`] once, at construction, from its TuneActor or the root; then its runs' outcomes, its tables and its stop
+//!   line. Nobody sends to its mailbox.
+//! - **Tells** RunActors, the DeviceManager, the ParquetSink; its parent once, through the reply of [`StartCv`].
+//!
+//! Invariants (predicates and property tests in `state/tests.rs`):
+//! - CV-1: every cell of the plan ends exactly once, whatever becomes of its run.
+//! - CV-2: never more than `cells_at_once` runs at a time.
+//! - CV-3: the outcome is told exactly once, after every run ended and the tables were written or found unwritable.
+//! - CV-4: a lease of the cv's own is given back exactly once, after its last run.
+//! - CV-5: a run that did not complete never changes the score but as `failed_cells` says.
+
+mod actor;
+mod conclude;
+mod messages;
+mod plans;
+mod state;
+
+pub use actor::CvActor;
+pub use messages::StartCv;
+pub(crate) use plans::{lost_cv, run_plans};

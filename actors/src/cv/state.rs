@@ -1,0 +1,331 @@
+//! Decides what a cv does next. No clock, no I/O, no await.
+
+use std::sync::Arc;
+
+use engine_devices::LeasedBy;
+
+use super::conclude::conclude;
+use super::plans::{lost, unfinished_run};
+use crate::events::Event;
+use crate::limits::RESTARTS_RUN_ACTOR;
+use crate::outcome::{CvOutcome, Failure, RunOutcome, Status};
+use crate::plan::{CvPlan, RunPlan};
+use crate::stop::StopMode;
+
+/// What reaches a cv.
+#[derive(Debug, Clone)]
+pub(super) enum Input {
+    /// The actor stands.
+    Begin,
+    /// The cv's own lease.
+    LeaseGranted,
+    /// There will be none.
+    LeaseRefused { reason: String },
+    /// A run told its outcome.
+    RunEnded { index: usize, outcome: Box<RunOutcome> },
+    /// The actor of a run is gone without a word.
+    RunLost { index: usize, generation: u32 },
+    /// The table of the runs so far is written; or why not.
+    RunsWritten { failure: Option<String> },
+    /// The tables with the score are written; or why not.
+    ScoreWritten { failure: Option<String> },
+    /// Somebody asks for a stop.
+    Stop(StopMode),
+}
+
+/// What a cv causes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Effect {
+    /// Ask the DeviceManager for the lease of all runs.
+    AcquireLease,
+    /// Wait for no device any longer.
+    WithdrawRequest,
+    /// Let go of the lease.
+    ReturnLease,
+    /// Start the actor of a cell's run.
+    StartRun { index: usize, generation: u32 },
+    /// Pass a stop on to the runs at work.
+    StopRuns(StopMode),
+    /// Write the table of the runs so far.
+    WriteRuns(Vec<RunOutcome>),
+    /// Write the tables with the score.
+    WriteScore(Box<CvOutcome>),
+    /// Tell the world.
+    Publish(Event),
+    /// Tell the parent, and end.
+    Report(Box<CvOutcome>),
+    /// An input that came too late, twice or from nobody known, by name.
+    CountLate(&'static str),
+}
+
+/// Where a cv stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    WaitingForLease,
+    Running,
+    Scoring,
+    Done,
+}
+
+/// Where a cell stands.
+#[derive(Debug, Clone)]
+enum CellIs {
+    Waiting,
+    Running { generation: u32 },
+    Ended(Box<RunOutcome>),
+}
+
+/// Whether the table of the runs so far is being written, and whether it lacks a run again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Table {
+    UpToDate,
+    BeingWritten,
+    BeingWrittenAndStale,
+}
+
+/// The state of one cv.
+#[derive(Debug, Clone)]
+pub(super) struct State {
+    plan: Arc<CvPlan>,
+    runs: Vec<Arc<RunPlan>>,
+    cells: Vec<CellIs>,
+    at_once: usize,
+    leased_by: LeasedBy,
+    holds_lease: bool,
+    phase: Phase,
+    table: Table,
+    stop: Option<StopMode>,
+    unwritten: Vec<String>,
+    outcome: Option<Box<CvOutcome>>,
+}
+
+impl State {
+    pub(super) fn new(plan: Arc<CvPlan>, runs: Vec<Arc<RunPlan>>, at_once: u32, leased_by: LeasedBy) -> Self {
+        let cells = vec![CellIs::Waiting; runs.len()];
+        Self {
+            plan,
+            runs,
+            cells,
+            at_once: usize::try_from(at_once.max(1)).unwrap_or(usize::MAX),
+            leased_by,
+            holds_lease: false,
+            phase: Phase::Idle,
+            table: Table::UpToDate,
+            stop: None,
+            unwritten: Vec::new(),
+            outcome: None,
+        }
+    }
+
+    /// Takes one input to the effects it causes.
+    #[must_use = "an effect left unperformed is a lost message"]
+    pub(super) fn apply(&mut self, input: Input) -> Vec<Effect> {
+        match (self.phase, input) {
+            (Phase::Idle, Input::Begin) => self.begin(),
+            (Phase::WaitingForLease, Input::LeaseGranted) => {
+                self.phase = Phase::Running;
+                self.holds_lease = true;
+                self.advance()
+            }
+            (_, Input::LeaseGranted) if self.holds_lease => vec![Effect::CountLate("lease-granted")],
+            (_, Input::LeaseGranted) => vec![Effect::ReturnLease, Effect::CountLate("lease-granted")],
+            (Phase::WaitingForLease, Input::LeaseRefused { reason }) => {
+                self.phase = Phase::Running;
+                self.end_waiting(Status::Failed, Some(&lost(&reason)));
+                self.advance()
+            }
+            (Phase::Running, Input::RunEnded { index, outcome }) => self.run_ended(index, outcome),
+            (Phase::Running, Input::RunLost { index, generation }) => self.run_lost(index, generation),
+            (Phase::Running | Phase::Scoring, Input::RunsWritten { failure }) => self.runs_written(failure),
+            (Phase::Scoring, Input::ScoreWritten { failure }) => self.report(failure),
+            (_, Input::Stop(mode)) => self.stop(mode),
+            (_, Input::Begin) => vec![Effect::CountLate("begin")],
+            (_, Input::LeaseRefused { .. }) => vec![Effect::CountLate("lease-refused")],
+            (_, Input::RunEnded { .. }) => vec![Effect::CountLate("run-ended")],
+            (_, Input::RunLost { .. }) => vec![Effect::CountLate("run-lost")],
+            (_, Input::RunsWritten { .. }) => vec![Effect::CountLate("runs-written")],
+            (_, Input::ScoreWritten { .. }) => vec![Effect::CountLate("score-written")],
+        }
+    }
+
+    fn begin(&mut self) -> Vec<Effect> {
+        let started = Effect::Publish(Event::CvStarted {
+            cv_name: self.plan.cv_name.clone(),
+            cv_dir: self.plan.cv_dir.clone(),
+            hp_index: self.plan.hp_index,
+            hyperparameters: self.plan.hyperparameters.clone(),
+            cells: u32::try_from(self.cells.len()).unwrap_or(u32::MAX),
+        });
+        let mut effects = vec![started];
+        match self.leased_by {
+            LeasedBy::Cv => {
+                self.phase = Phase::WaitingForLease;
+                effects.push(Effect::AcquireLease);
+            }
+            LeasedBy::Run => {
+                self.phase = Phase::Running;
+                effects.extend(self.advance());
+            }
+        }
+        effects
+    }
+
+    /// Starts what may start; scores when nothing is left.
+    fn advance(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let running = |cells: &[CellIs]| cells.iter().filter(|c| matches!(c, CellIs::Running { .. })).count();
+        while running(&self.cells) < self.at_once {
+            let Some(index) = self.cells.iter().position(|cell| matches!(cell, CellIs::Waiting)) else { break };
+            self.cells[index] = CellIs::Running { generation: 0 };
+            effects.push(Effect::StartRun { index, generation: 0 });
+        }
+        debug_assert!(running(&self.cells) <= self.at_once, "CV-2");
+        if self.ended().count() == self.cells.len() {
+            effects.extend(self.score());
+        }
+        effects
+    }
+
+    fn ended(&self) -> impl Iterator<Item = &RunOutcome> {
+        self.cells.iter().filter_map(|cell| match cell {
+            CellIs::Ended(outcome) => Some(outcome.as_ref()),
+            CellIs::Waiting | CellIs::Running { .. } => None,
+        })
+    }
+
+    fn run_ended(&mut self, index: usize, outcome: Box<RunOutcome>) -> Vec<Effect> {
+        match self.cells.get_mut(index) {
+            Some(cell @ CellIs::Running { .. }) => *cell = CellIs::Ended(outcome),
+            _ => return vec![Effect::CountLate("run-ended")],
+        }
+        let mut effects = self.advance();
+        if self.phase == Phase::Running {
+            effects.extend(self.write_runs());
+        }
+        effects
+    }
+
+    fn run_lost(&mut self, index: usize, generation: u32) -> Vec<Effect> {
+        match self.cells.get_mut(index) {
+            Some(CellIs::Running { generation: current }) if *current == generation => {
+                if generation < RESTARTS_RUN_ACTOR && self.stop.is_none() {
+                    *current += 1;
+                    return vec![Effect::StartRun { index, generation: *current }];
+                }
+            }
+            _ => return vec![Effect::CountLate("run-lost")],
+        }
+        let why = lost("the actor of the run was lost to a panic: see the log");
+        let outcome = unfinished_run(&self.runs[index], Status::Failed, Some(why));
+        self.run_ended(index, Box::new(outcome))
+    }
+
+    fn write_runs(&mut self) -> Vec<Effect> {
+        if self.table != Table::UpToDate {
+            self.table = Table::BeingWrittenAndStale;
+            return vec![];
+        }
+        self.table = Table::BeingWritten;
+        vec![Effect::WriteRuns(self.ended().cloned().collect())]
+    }
+
+    fn runs_written(&mut self, failure: Option<String>) -> Vec<Effect> {
+        let table = std::mem::replace(&mut self.table, Table::UpToDate);
+        if table == Table::UpToDate {
+            return vec![Effect::CountLate("runs-written")];
+        }
+        self.note_unwritten(failure);
+        match (self.phase, table) {
+            (Phase::Scoring, _) => self.write_score(),
+            (_, Table::BeingWrittenAndStale) => self.write_runs(),
+            _ => vec![],
+        }
+    }
+
+    fn note_unwritten(&mut self, failure: Option<String>) {
+        if let Some(failure) = failure
+            && !self.unwritten.contains(&failure)
+        {
+            self.unwritten.push(failure);
+        }
+    }
+
+    fn score(&mut self) -> Vec<Effect> {
+        self.phase = Phase::Scoring;
+        let concluded = conclude(&self.plan, self.ended());
+        self.outcome = Some(Box::new(CvOutcome {
+            cv_name: self.plan.cv_name.clone(),
+            cv_dir: self.plan.cv_dir.clone(),
+            hp_index: self.plan.hp_index,
+            hyperparameters: self.plan.hyperparameters.clone(),
+            score: concluded.score,
+            spread: concluded.spread,
+            score_is_unstable: concluded.score_is_unstable,
+            status: concluded.status,
+            runs: self.ended().cloned().collect(),
+            unwritten: Vec::new(),
+        }));
+        let mut effects = Vec::new();
+        if std::mem::take(&mut self.holds_lease) {
+            effects.push(Effect::ReturnLease);
+        }
+        if self.table == Table::UpToDate {
+            effects.extend(self.write_score());
+        }
+        effects
+    }
+
+    fn write_score(&mut self) -> Vec<Effect> {
+        self.outcome.iter().map(|outcome| Effect::WriteScore(outcome.clone())).collect()
+    }
+
+    fn report(&mut self, failure: Option<String>) -> Vec<Effect> {
+        self.note_unwritten(failure);
+        let Some(mut outcome) = self.outcome.take() else { return vec![Effect::CountLate("score-written")] };
+        self.phase = Phase::Done;
+        outcome.unwritten = std::mem::take(&mut self.unwritten);
+        let finished = Event::CvFinished {
+            cv_name: outcome.cv_name.clone(),
+            score: outcome.score,
+            spread: outcome.spread,
+            score_is_unstable: outcome.score_is_unstable,
+            status: outcome.status,
+        };
+        vec![Effect::Publish(finished), Effect::Report(outcome)]
+    }
+
+    fn stop(&mut self, mode: StopMode) -> Vec<Effect> {
+        if self.stop >= Some(mode) {
+            return vec![];
+        }
+        self.stop = Some(mode);
+        match self.phase {
+            Phase::Idle | Phase::WaitingForLease => {
+                self.phase = Phase::Running;
+                self.end_waiting(Status::Cancelled, None);
+                let mut effects = vec![Effect::WithdrawRequest];
+                effects.extend(self.advance());
+                effects
+            }
+            Phase::Running => {
+                self.end_waiting(Status::Cancelled, None);
+                let mut effects = vec![Effect::StopRuns(mode)];
+                effects.extend(self.advance());
+                effects
+            }
+            Phase::Scoring | Phase::Done => vec![],
+        }
+    }
+
+    fn end_waiting(&mut self, status: Status, why: Option<&Failure>) {
+        for (cell, run) in self.cells.iter_mut().zip(&self.runs) {
+            if matches!(cell, CellIs::Waiting) {
+                *cell = CellIs::Ended(Box::new(unfinished_run(run, status, why.cloned())));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

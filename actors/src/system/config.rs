@@ -1,0 +1,58 @@
+//! What a system is made of.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine_devices::{DeviceInfo, Placement};
+
+use crate::limits::Timers;
+use crate::ports::{Ids, TrackerFactory, WorkerLauncher};
+use crate::tracker::file_trackers;
+
+/// What a system runs on and how.
+pub struct SystemConfig {
+    /// The devices to lease, at least one.
+    pub devices: Vec<DeviceInfo>,
+    /// Leases on one device at a time; 1, unless packing is asked for.
+    pub slots: u32,
+    /// How many cvs and cells run at once, and who holds the lease.
+    pub placement: Placement,
+    /// Starts the workers.
+    pub launcher: Arc<WorkerLauncher>,
+    /// A run without progress for this long is killed.
+    pub progress_timeout: Duration,
+    /// Makes run ids.
+    pub ids: Box<dyn Ids>,
+}
+
+impl fmt::Debug for SystemConfig {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("SystemConfig")
+            .field("devices", &self.devices)
+            .field("slots", &self.slots)
+            .field("placement", &self.placement)
+            .field("progress_timeout", &self.progress_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is rarely other than the default.
+pub struct SystemOptions {
+    /// Durations a run is held to; `progress` comes from [`SystemConfig::progress_timeout`].
+    pub timers: Timers,
+    /// Makes the tracking back ends of a run; by default the files in its folder.
+    pub trackers: Arc<TrackerFactory>,
+}
+
+impl Default for SystemOptions {
+    fn default() -> Self {
+        Self { timers: Timers::default(), trackers: Arc::new(file_trackers) }
+    }
+}
+
+impl fmt::Debug for SystemOptions {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("SystemOptions").field("timers", &self.timers).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,122 @@
+//! The root actor: starts jobs, and ends the system.
+
+use std::sync::{Arc, Mutex};
+
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, System, WrapFuture};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::{SystemConfig, SystemOptions};
+use crate::bus::EventBus;
+use crate::cv::{CvActor, StartCv, run_plans};
+use crate::devices::DeviceManager;
+use crate::limits::{JOB_MAILBOX, SHUTDOWN_DEADLINE};
+use crate::outcome::CvOutcome;
+use crate::plan::CvPlan;
+use crate::run::{RunActor, StartRun};
+use crate::sink::ParquetSink;
+use crate::stop::{StopLine, StopSignal};
+use crate::tune::{StartTune, TuneActor};
+use crate::wiring::Wiring;
+
+/// A job for the root. Sent once per job by [`ActorSystem`](super::ActorSystem), from any thread; answered by the job's own
+/// reply.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct StartJob {
+    pub(super) job: Job,
+    /// Held by the root too, so that a caller may drop its handle, and shutdown reaches every job.
+    pub(super) line: StopLine,
+}
+
+pub(super) enum Job {
+    Tune(StartTune),
+    Cv { plan: Arc<CvPlan>, outcome: oneshot::Sender<CvOutcome>, stop: StopSignal },
+    Run(StartRun),
+}
+
+pub(super) struct Root {
+    wiring: Arc<Wiring>,
+    jobs: Vec<StopLine>,
+    shutdown: Option<StopSignal>,
+}
+
+impl Root {
+    /// The root and the actors all jobs share; to be called on the arbiter.
+    pub(super) fn new(config: SystemConfig, options: SystemOptions, bus: EventBus, shutdown: StopSignal) -> Self {
+        let SystemConfig { devices, slots, placement, launcher, progress_timeout, ids } = config;
+        let SystemOptions { timers, trackers } = options;
+        let wiring = Wiring {
+            devices: DeviceManager::new(devices, slots, bus.clone()).start(),
+            sink: ParquetSink::new().start(),
+            bus,
+            launcher,
+            trackers,
+            ids: Arc::new(Mutex::new(ids)),
+            placement,
+            timers: crate::limits::Timers { progress: progress_timeout, ..timers },
+        };
+        Self { wiring: Arc::new(wiring), jobs: Vec::new(), shutdown: Some(shutdown) }
+    }
+
+    fn listen_for_shutdown(&mut self, mut shutdown: StopSignal, ctx: &mut Context<Self>) {
+        let asked = async move { shutdown.next().await };
+        ctx.spawn(asked.into_actor(self).map(|mode, root, ctx| {
+            let jobs = std::mem::take(&mut root.jobs);
+            let ended = async move {
+                for line in &jobs {
+                    line.raise(mode);
+                }
+                for line in &jobs {
+                    line.released().await;
+                }
+            };
+            let ended = timeout(SHUTDOWN_DEADLINE, ended);
+            ctx.wait(ended.into_actor(root).map(|ended, _root, ctx| {
+                if ended.is_err() {
+                    tracing::error!("jobs did not end before the shutdown's deadline: their workers are killed");
+                }
+                ctx.stop();
+            }));
+        }));
+    }
+}
+
+impl Actor for Root {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(JOB_MAILBOX);
+        if let Some(shutdown) = self.shutdown.take() {
+            self.listen_for_shutdown(shutdown, ctx);
+        }
+    }
+}
+
+impl Drop for Root {
+    /// Whatever ends the root ends the system, so that no caller waits for a thread that does nothing.
+    fn drop(&mut self) {
+        if let Some(system) = System::try_current() {
+            system.stop();
+        }
+    }
+}
+
+impl Handler<StartJob> for Root {
+    type Result = ();
+
+    fn handle(&mut self, StartJob { job, line }: StartJob, _ctx: &mut Self::Context) {
+        self.jobs.retain(|line| !line.is_released());
+        self.jobs.push(line);
+        let wiring = Arc::clone(&self.wiring);
+        match job {
+            Job::Tune(start) => drop(TuneActor::new(start, wiring).start()),
+            Job::Cv { plan, outcome, stop } => {
+                let runs = run_plans(&plan, &wiring.ids);
+                let start = StartCv { plan, runs, tune_table: None, outcome, stop };
+                drop(CvActor::new(start, wiring).start());
+            }
+            Job::Run(start) => drop(RunActor::new(start, wiring).start()),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The back ends of one run, as their thread drives them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::Record;
+use crate::bus::EventBus;
+use crate::events::Event;
+use crate::plan::RunPlan;
+use crate::ports::{Tracker, TrackerError};
+
+/// Those that still work.
+pub(super) struct BackEnds {
+    plan: Arc<RunPlan>,
+    working: Vec<Box<dyn Tracker>>,
+    bus: EventBus,
+}
+
+impl BackEnds {
+    /// Opens them all.
+    pub(super) fn open(plan: Arc<RunPlan>, all: Vec<Box<dyn Tracker>>, bus: EventBus) -> Self {
+        let mut back_ends = Self { plan, working: all, bus };
+        let plan = Arc::clone(&back_ends.plan);
+        back_ends.each(|tracker| tracker.open(&plan));
+        back_ends
+    }
+
+    pub(super) fn record(&mut self, record: &Record) {
+        match record {
+            Record::Points(points) => self.each(|tracker| tracker.points(points)),
+            Record::Happened(event) => self.each(|tracker| tracker.event(event)),
+        }
+    }
+
+    pub(super) fn close(mut self) {
+        self.each(|tracker| tracker.close());
+    }
+
+    /// Calls every back end, and drops those that fail or panic.
+    fn each(&mut self, mut call: impl FnMut(&mut dyn Tracker) -> Result<(), TrackerError>) {
+        let (plan, bus) = (&self.plan, &self.bus);
+        self.working.retain_mut(|tracker| {
+            let why = match catch_unwind(AssertUnwindSafe(|| call(tracker.as_mut()))) {
+                Ok(Ok(())) => return true,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "it panicked".into(),
+            };
+            let message = format!("{} of `{}` is turned off: {why}", tracker.name(), plan.run_name);
+            bus.publish(Event::Warned { message });
+            false
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use engine_tracking::MetricPoint;
+
+    use super::*;
+    use crate::testing::run_plan;
+
+    #[derive(Clone, Default)]
+    struct Heard(Arc<Mutex<Vec<&'static str>>>);
+
+    struct Fake {
+        heard: Heard,
+        breaks_at: &'static str,
+    }
+
+    impl Fake {
+        fn hear(&mut self, call: &'static str) -> Result<(), TrackerError> {
+            self.heard.0.lock().unwrap().push(call);
+            match self.breaks_at {
+                "panic" if call == "points" => panic!("disk on fire"),
+                at if at == call => Err("no space left on device".into()),
+                _ => Ok(()),
+            }
+        }
+    }
+
+    impl Tracker for Fake {
+        fn name(&self) -> &str {
+            "fake"
+        }
+        fn open(&mut self, _: &RunPlan) -> Result<(), TrackerError> {
+            self.hear("open")
+        }
+        fn points(&mut self, _: &[MetricPoint]) -> Result<(), TrackerError> {
+            self.hear("points")
+        }
+        fn event(&mut self, _: &Event) -> Result<(), TrackerError> {
+            self.hear("event")
+        }
+        fn close(&mut self) -> Result<(), TrackerError> {
+            self.hear("close")
+        }
+    }
+
+    fn heard_when(breaks_at: &'static str) -> (Vec<&'static str>, Vec<&'static str>, usize) {
+        let (broken, sound) = (Heard::default(), Heard::default());
+        let bus = EventBus::new();
+        let mut warnings = bus.subscribe();
+        let fake = |heard: &Heard, breaks_at| -> Box<dyn Tracker> {
+            Box::new(Fake { heard: heard.clone(), breaks_at })
+        };
+        let all = vec![fake(&broken, breaks_at), fake(&sound, "")];
+        let mut back_ends = BackEnds::open(Arc::new(run_plan("r")), all, bus);
+        back_ends.record(&Record::Points(vec![]));
+        back_ends.record(&Record::Happened(Box::new(Event::Warned { message: "x".into() })));
+        back_ends.close();
+        let mut warned = 0;
+        while warnings.try_recv().is_ok() {
+            warned += 1;
+        }
+        let of = |heard: Heard| heard.0.lock().unwrap().clone();
+        (of(broken), of(sound), warned)
+    }
+
+    #[test]
+    fn track_1_every_back_end_hears_open_records_close_in_order() {
+        let all = vec!["open", "points", "event", "close"];
+        assert_eq!(heard_when(""), (all.clone(), all, 0));
+    }
+
+    #[test]
+    fn track_2_a_failing_back_end_is_turned_off_with_one_warning_and_the_others_go_on() {
+        let all = vec!["open", "points", "event", "close"];
+        assert_eq!(heard_when("open"), (vec!["open"], all.clone(), 1));
+        assert_eq!(heard_when("points"), (vec!["open", "points"], all.clone(), 1));
+        assert_eq!(heard_when("panic"), (vec!["open", "points"], all.clone(), 1));
+        assert_eq!(heard_when("close"), (all.clone(), all, 1));
+    }
+}

@@ -1,0 +1,31 @@
+//! What a TrackerActor hears and answers.
+
+use actix::Message;
+use engine_tracking::MetricPoint;
+
+use crate::events::Event;
+
+/// Something to keep of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// Values that were logged, in order.
+    Points(Vec<MetricPoint>),
+    /// Something happened to the run.
+    Happened(Box<Event>),
+}
+
+/// Hands on one record. Sent by the run's RunActor, one at a time; a batch of points every quarter of a second or so.
+///
+/// Answered when the record is in the queue to the back ends, not when it is written. Sent twice, it is kept twice.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Track(pub Record);
+
+const _: () = assert!(size_of::<Track>() <= 32);
+
+/// The run is over. Sent once by the run's RunActor, after the last record; records after it are dropped.
+///
+/// Answered when every back end has closed. If it never comes, the files are closed when the actor is dropped.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct CloseRun;

@@ -1,0 +1,19 @@
+//! TuneActor: many configurations, to the best one, retrained and tested if asked for.
+//!
+//! - **Owns** the trials of one tune, its sampler, and the CvActors at work.
+//! - **Hears** [`StartTune`] once, at construction, from the root; then its cvs' outcomes and its stop line. Nobody sends to its
+//!   mailbox.
+//! - **Tells** CvActors, a RunActor for the retrained model; its caller once, through the reply of [`StartTune`].
+//!
+//! Invariants (predicates and property tests in `state/tests.rs`):
+//! - TUNE-1: never more than `cvs_at_once` cvs at a time, and at most `n_trials` in all.
+//! - TUNE-2: every configuration that was proposed appears in the outcome exactly once, and the sampler is told of each exactly once.
+//! - TUNE-3: the best is stable and no other stable one is better; without a stable one there is no best and nothing is retrained.
+//! - TUNE-4: the outcome is told exactly once, after everything that was started has ended.
+
+mod actor;
+mod messages;
+mod state;
+
+pub use actor::TuneActor;
+pub use messages::StartTune;

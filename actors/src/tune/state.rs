@@ -1,0 +1,265 @@
+//! Decides what a tune does next. No clock, no randomness, no I/O, no await.
+
+use std::sync::Arc;
+
+use crate::events::Event;
+use crate::outcome::{CvOutcome, RunOutcome, Status, TuneOutcome};
+use crate::plan::{AfterTune, Hyperparameters, TunePlan};
+use crate::stop::StopMode;
+
+/// What reaches a tune.
+#[derive(Debug, Clone)]
+pub(super) enum Input {
+    /// The actor stands.
+    Begin,
+    /// The sampler answered.
+    Proposed { hyperparameters: Option<Hyperparameters> },
+    /// A cv told its outcome, or was lost.
+    CvEnded { index: usize, outcome: Box<CvOutcome> },
+    /// The retrained model's run told its outcome.
+    RetrainEnded { outcome: Box<RunOutcome> },
+    /// The actor of the retrained model's run is gone without a word.
+    RetrainLost,
+    /// Somebody asks for a stop.
+    Stop(StopMode),
+}
+
+/// What a tune causes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Effect {
+    /// Ask the sampler for the configuration of this trial.
+    AskSampler { trial: u32 },
+    /// Tell the sampler what became of a trial.
+    TellSampler { trial: u32, score: Option<f64> },
+    /// Start a cv.
+    StartCv { index: usize, hyperparameters: Hyperparameters },
+    /// Start the run of the retrained model.
+    StartRetrain { hyperparameters: Hyperparameters },
+    /// Pass a stop on to whatever is at work.
+    StopChildren(StopMode),
+    /// Tell the world.
+    Publish(Event),
+    /// Tell the caller, and end.
+    Report(Box<TuneOutcome>),
+    /// An input that came too late, twice or from nobody known, by name.
+    CountLate(&'static str),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    /// No answer of the sampler is awaited.
+    Searching,
+    /// The sampler is asked.
+    Asking,
+    Retraining,
+    Done,
+}
+
+/// The state of one tune.
+#[derive(Debug, Clone)]
+pub(super) struct State {
+    plan: Arc<TunePlan>,
+    at_once: usize,
+    phase: Phase,
+    /// One per configuration that was proposed; `None` while its cv is at work.
+    cvs: Vec<Option<Box<CvOutcome>>>,
+    is_exhausted: bool,
+    stop: Option<StopMode>,
+}
+
+impl State {
+    pub(super) fn new(plan: Arc<TunePlan>, at_once: u32) -> Self {
+        Self {
+            plan,
+            at_once: usize::try_from(at_once.max(1)).unwrap_or(usize::MAX),
+            phase: Phase::Idle,
+            cvs: Vec::new(),
+            is_exhausted: false,
+            stop: None,
+        }
+    }
+
+    /// Takes one input to the effects it causes.
+    #[must_use = "an effect left unperformed is a lost message"]
+    pub(super) fn apply(&mut self, input: Input) -> Vec<Effect> {
+        match (self.phase, input) {
+            (Phase::Idle, Input::Begin) => self.begin(),
+            (Phase::Asking, Input::Proposed { hyperparameters }) => self.proposed(hyperparameters),
+            (Phase::Searching | Phase::Asking, Input::CvEnded { index, outcome }) => self.cv_ended(index, outcome),
+            (Phase::Retraining, Input::RetrainEnded { outcome }) => self.report(Some(*outcome)),
+            (Phase::Retraining, Input::RetrainLost) => {
+                let message = "the retrained model's run was lost to a panic: see the log".into();
+                let mut effects = vec![Effect::Publish(Event::Warned { message })];
+                effects.extend(self.report(None));
+                effects
+            }
+            (_, Input::Stop(mode)) => self.stop(mode),
+            (_, Input::Begin) => vec![Effect::CountLate("begin")],
+            (_, Input::Proposed { .. }) => vec![Effect::CountLate("proposed")],
+            (_, Input::CvEnded { .. }) => vec![Effect::CountLate("cv-ended")],
+            (_, Input::RetrainEnded { .. }) => vec![Effect::CountLate("retrain-ended")],
+            (_, Input::RetrainLost) => vec![Effect::CountLate("retrain-lost")],
+        }
+    }
+
+    fn begin(&mut self) -> Vec<Effect> {
+        self.phase = Phase::Searching;
+        let started = Event::TuneStarted {
+            tune_name: self.plan.tune_name.clone(),
+            tune_dir: self.plan.tune_dir.clone(),
+            n_trials: self.plan.n_trials,
+            cells_per_cv: u32::try_from(self.plan.cells.len()).unwrap_or(u32::MAX),
+        };
+        let mut effects = vec![Effect::Publish(started)];
+        effects.extend(self.advance());
+        effects
+    }
+
+    fn running(&self) -> usize {
+        self.cvs.iter().filter(|cv| cv.is_none()).count()
+    }
+
+    /// Asks for the next configuration if one may start; concludes when nothing is left.
+    fn advance(&mut self) -> Vec<Effect> {
+        let trial = u32::try_from(self.cvs.len()).unwrap_or(u32::MAX);
+        let may_ask = trial < self.plan.n_trials && !self.is_exhausted && self.stop.is_none();
+        if may_ask && self.running() < self.at_once {
+            self.phase = Phase::Asking;
+            return vec![Effect::AskSampler { trial }];
+        }
+        if !may_ask && self.running() == 0 {
+            return self.conclude();
+        }
+        vec![]
+    }
+
+    fn proposed(&mut self, hyperparameters: Option<Hyperparameters>) -> Vec<Effect> {
+        self.phase = Phase::Searching;
+        let mut effects = Vec::new();
+        match hyperparameters {
+            // Proposed, and stopped before it was heard: it was never started.
+            Some(_) if self.stop.is_some() => effects.push(Effect::CountLate("proposed")),
+            Some(hyperparameters) => {
+                let index = self.cvs.len();
+                self.cvs.push(None);
+                effects.push(Effect::StartCv { index, hyperparameters });
+            }
+            None => {
+                self.is_exhausted = true;
+                let message = format!(
+                    "{} configurations instead of {}: the search space holds no more",
+                    self.cvs.len(),
+                    self.plan.n_trials
+                );
+                effects.push(Effect::Publish(Event::Warned { message }));
+            }
+        }
+        debug_assert!(self.running() <= self.at_once, "TUNE-1");
+        effects.extend(self.advance());
+        effects
+    }
+
+    fn cv_ended(&mut self, index: usize, outcome: Box<CvOutcome>) -> Vec<Effect> {
+        let Some(cv @ None) = self.cvs.get_mut(index) else {
+            return vec![Effect::CountLate("cv-ended")];
+        };
+        let score = stable_score(&outcome);
+        *cv = Some(outcome);
+        let trial = u32::try_from(index).unwrap_or(u32::MAX);
+        let mut effects = vec![Effect::TellSampler { trial, score }];
+        if self.phase == Phase::Searching {
+            effects.extend(self.advance());
+        }
+        effects
+    }
+
+    /// The best stable configuration and its score; of equals the one proposed first, whichever ended first.
+    fn best(&self) -> Option<(usize, f64)> {
+        let mut best: Option<(usize, f64)> = None;
+        for (index, cv) in self.cvs.iter().enumerate() {
+            if let Some(score) = cv.as_deref().and_then(stable_score)
+                && best.is_none_or(|(_, so_far)| self.plan.scoring.better(score, so_far))
+            {
+                best = Some((index, score));
+            }
+        }
+        best
+    }
+
+    fn best_cv(&self) -> Option<&CvOutcome> {
+        self.best().and_then(|(index, _)| self.cvs[index].as_deref())
+    }
+
+    fn conclude(&mut self) -> Vec<Effect> {
+        match (self.plan.after, self.best_cv()) {
+            (AfterTune::RetrainAndTest, _) if self.stop.is_some() => self.report(None),
+            (AfterTune::RetrainAndTest, Some(best)) => {
+                let hyperparameters = best.hyperparameters.clone();
+                self.phase = Phase::Retraining;
+                vec![Effect::StartRetrain { hyperparameters }]
+            }
+            (AfterTune::RetrainAndTest, None) => {
+                let message = "no configuration is stable: nothing is retrained and tested".into();
+                let mut effects = vec![Effect::Publish(Event::Warned { message })];
+                effects.extend(self.report(None));
+                effects
+            }
+            (AfterTune::Nothing, _) => self.report(None),
+        }
+    }
+
+    /// A drain that comes when everything has started cuts nothing short.
+    fn was_cut_short(&self, retrain: Option<&RunOutcome>) -> bool {
+        let all_tried = self.is_exhausted || self.cvs.len() == self.plan.n_trials as usize;
+        let cv_cut = self.cvs.iter().flatten().any(|cv| cv.status == Status::Cancelled);
+        let retrain_cut = match (self.plan.after, retrain) {
+            (AfterTune::Nothing, _) => false,
+            (AfterTune::RetrainAndTest, None) => self.best().is_some(),
+            (AfterTune::RetrainAndTest, Some(run)) => run.status == Status::Cancelled,
+        };
+        self.stop.is_some() && (!all_tried || cv_cut || retrain_cut)
+    }
+
+    fn report(&mut self, retrain: Option<RunOutcome>) -> Vec<Effect> {
+        self.phase = Phase::Done;
+        let cancelled = self.was_cut_short(retrain.as_ref());
+        let best = self.best().map(|(index, _)| index);
+        let finished = Event::TuneFinished {
+            tune_name: self.plan.tune_name.clone(),
+            best_cv: self.best_cv().map(|cv| cv.cv_name.clone()),
+            best_score: self.best().map(|(_, score)| score),
+            cancelled,
+        };
+        let outcome = TuneOutcome {
+            tune_name: self.plan.tune_name.clone(),
+            tune_dir: self.plan.tune_dir.clone(),
+            cvs: self.cvs.drain(..).flatten().map(|cv| *cv).collect(),
+            best,
+            retrain,
+            cancelled,
+        };
+        vec![Effect::Publish(finished), Effect::Report(Box::new(outcome))]
+    }
+
+    fn stop(&mut self, mode: StopMode) -> Vec<Effect> {
+        if self.stop >= Some(mode) || self.phase == Phase::Done {
+            return vec![];
+        }
+        self.stop = Some(mode);
+        match self.phase {
+            Phase::Idle => self.report(None),
+            Phase::Searching if self.running() == 0 => self.conclude(),
+            Phase::Searching | Phase::Asking | Phase::Retraining => vec![Effect::StopChildren(mode)],
+            Phase::Done => vec![],
+        }
+    }
+}
+
+/// The score of a cv that may become the best.
+fn stable_score(cv: &CvOutcome) -> Option<f64> {
+    cv.score.filter(|_| cv.status == Status::Complete && !cv.score_is_unstable)
+}
+
+#[cfg(test)]
+mod tests;

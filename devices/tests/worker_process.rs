@@ -1,0 +1,467 @@
+//! Process workers against real processes: this binary is watcher, worker and, once, the parent that is killed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a test's own main"
+)]
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, bounded};
+use engine_devices::{
+    AttachError, DeviceId, DeviceKind, Exit, ExitReport, Grant, LaunchError, Launcher, ProcessLauncher,
+    SendError, Worker, WorkerEvent, WorkerPort, attach_process, frame, is_worker_process,
+};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use serde::{Deserialize, Serialize};
+
+/// Beyond this a test hangs and fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Names the socket through which a parent that is to be killed gets a worker.
+const PARENT_ROLE: &str = "ENGINE_TEST_PARENT_SOCKET";
+const FLOOD_BYTES: usize = 100 * 1024 * 1024;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+enum Order {
+    Echo(String),
+    Describe,
+    AttachAgain,
+    Panic(String),
+    FloodStderr,
+    PrintToStdout,
+    ReadStdin,
+    /// Connects to the socket and holds the connection for as long as the process lives.
+    Hold(PathBuf),
+    /// Connects to the socket, and lets a child of its own hold the connection too.
+    HoldWithChild(PathBuf),
+    /// Closes nothing and reads nothing any more.
+    Deaf,
+    Return,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+enum Said {
+    Echo(String),
+    Described { environment: BTreeMap<String, String>, cores: Vec<usize>, group: i32 },
+    AttachedTwice(bool),
+    Done,
+    Read(Vec<u8>),
+    Holding { child: u32 },
+}
+
+fn main() -> ExitCode {
+    if is_worker_process() {
+        return work(attach_process().unwrap());
+    }
+    if let Some(socket) = std::env::var_os(PARENT_ROLE) {
+        return be_a_parent(Path::new(&socket));
+    }
+    run_tests()
+}
+
+// ---- the worker's side ----
+
+fn work(mut port: WorkerPort<Order, Said>) -> ExitCode {
+    while let Some(order) = port.recv() {
+        let answer = match order {
+            Order::Echo(text) => Said::Echo(text),
+            Order::Describe => describe(),
+            Order::AttachAgain => {
+                Said::AttachedTwice(matches!(attach_process::<Order, Said>(), Err(AttachError::Twice)))
+            }
+            Order::Panic(message) => panic!("{message}"),
+            Order::FloodStderr => flood_stderr(),
+            Order::PrintToStdout => print_to_stdout(),
+            Order::ReadStdin => {
+                let mut bytes = Vec::new();
+                std::io::stdin().read_to_end(&mut bytes).unwrap();
+                Said::Read(bytes)
+            }
+            Order::Hold(socket) => {
+                std::mem::forget(UnixStream::connect(socket).unwrap());
+                Said::Done
+            }
+            Order::HoldWithChild(socket) => hold_with_child(&socket),
+            Order::Deaf => loop {
+                std::thread::park();
+            },
+            Order::Return => return ExitCode::from(7),
+        };
+        port.send(answer).unwrap();
+    }
+    ExitCode::SUCCESS
+}
+
+fn describe() -> Said {
+    let mask = rustix::thread::sched_getaffinity(None).unwrap();
+    Said::Described {
+        environment: std::env::vars().collect(),
+        cores: (0..rustix::thread::CpuSet::MAX_CPU).filter(|core| mask.is_set(*core)).collect(),
+        group: rustix::process::getpgrp().as_raw_nonzero().get(),
+    }
+}
+
+fn flood_stderr() -> Said {
+    let line = [b"x".repeat(1023), b"\n".to_vec()].concat();
+    let mut stderr = std::io::stderr().lock();
+    for _ in 0..FLOOD_BYTES / line.len() {
+        stderr.write_all(&line).unwrap();
+    }
+    stderr.write_all(b"the last line\n").unwrap();
+    Said::Done
+}
+
+fn print_to_stdout() -> Said {
+    println!("a library prints");
+    // A child prints too, on what it inherits.
+    assert!(Command::new("echo").arg("so does its child").status().unwrap().success());
+    Said::Done
+}
+
+fn hold_with_child(socket: &Path) -> Said {
+    let line = UnixStream::connect(socket).unwrap();
+    let stdin = Stdio::from(std::os::fd::OwnedFd::from(line.try_clone().unwrap()));
+    let child = Command::new("sleep").arg("1000").stdin(stdin).spawn().unwrap().id();
+    // Held until this process is gone.
+    std::mem::forget(line);
+    Said::Holding { child }
+}
+
+// ---- the watcher's side ----
+
+/// One worker with what it said, in order.
+struct Watched {
+    worker: Option<Box<dyn Worker<Order>>>,
+    events: Receiver<WorkerEvent<Said>>,
+}
+
+fn grant() -> Grant {
+    Grant {
+        device: DeviceId::new(DeviceKind::Cpu, 0),
+        kind: DeviceKind::Cpu,
+        index: 0,
+        cores: vec![0],
+        threads: 1,
+    }
+}
+
+impl Watched {
+    fn launch() -> Self {
+        let (tell, events) = bounded(1024);
+        let sink = Box::new(move |event| tell.send(event).is_ok());
+        let worker = ProcessLauncher::current_exe().unwrap().launch("tested", &grant(), sink).unwrap();
+        Self { worker: Some(worker), events }
+    }
+
+    fn worker(&self) -> &dyn Worker<Order> {
+        self.worker.as_deref().unwrap()
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.worker().pid().unwrap()).unwrap()).unwrap()
+    }
+
+    fn order(&self, order: Order) {
+        self.worker().send(order).unwrap();
+    }
+
+    fn ask(&self, order: Order) -> Said {
+        self.order(order);
+        match self.events.recv_timeout(PATIENCE).unwrap() {
+            WorkerEvent::Message(said) => said,
+            WorkerEvent::Exited(report) => panic!("exited: {report:?}"),
+        }
+    }
+
+    /// The report, which must be the last of all and come once: after it the sink is dropped.
+    fn end(&self) -> ExitReport {
+        let report = match self.events.recv_timeout(PATIENCE).unwrap() {
+            WorkerEvent::Exited(report) => report,
+            WorkerEvent::Message(said) => panic!("said {said:?} instead of exiting"),
+        };
+        assert!(self.events.recv_timeout(PATIENCE).is_err_and(|error| error.is_disconnected()));
+        report
+    }
+}
+
+fn is_gone(pid: Pid) -> bool {
+    test_kill_process(pid).is_err()
+}
+
+/// Waits until every holder of the other end is dead: the kernel closes it with the last of them.
+fn wait_for_the_last_holder(line: &mut UnixStream) {
+    line.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(line.read(&mut [0]).unwrap(), 0);
+}
+
+fn echo() {
+    let watched = Watched::launch();
+    for n in 0..100 {
+        let text = format!("word {n}");
+        assert_eq!(watched.ask(Order::Echo(text.clone())), Said::Echo(text));
+    }
+    let big = "ä".repeat(4 << 20);
+    assert_eq!(watched.ask(Order::Echo(big.clone())), Said::Echo(big));
+    watched.order(Order::Return);
+    let report = watched.end();
+    assert_eq!(report.exit, Exit::Code(7));
+    assert!(report.stderr_tail.is_empty(), "{report:?}");
+    if cfg!(target_os = "linux") {
+        assert!(report.peak_memory_bytes.unwrap() > 100 << 10, "{report:?}");
+    }
+    assert_eq!(watched.worker().send(Order::Return), Err(SendError::Gone));
+}
+
+fn a_worker_is_held_to_its_grant() {
+    let watched = Watched::launch();
+    let pid = watched.pid();
+    let Said::Described { environment, cores, group } = watched.ask(Order::Describe) else { panic!() };
+    assert_eq!(cores, [0], "pinned to the granted core");
+    assert_eq!(group, pid.as_raw_nonzero().get(), "leads a process group of its own");
+    for variable in ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"] {
+        assert_eq!(environment[variable], "1");
+    }
+    assert_eq!(watched.ask(Order::AttachAgain), Said::AttachedTwice(true));
+}
+
+fn a_kill_from_outside_is_reported_as_its_signal() {
+    let watched = Watched::launch();
+    assert_eq!(watched.ask(Order::Echo("alive".into())), Said::Echo("alive".into()));
+    kill_process(watched.pid(), Signal::KILL).unwrap();
+    assert_eq!(watched.end().exit, Exit::Signal(9));
+    assert!(is_gone(watched.pid()), "no zombie is left");
+}
+
+fn a_panic_is_code_101_with_its_message_in_the_tail() {
+    let watched = Watched::launch();
+    watched.order(Order::Panic("the loss fell off a cliff".into()));
+    let report = watched.end();
+    assert_eq!(report.exit, Exit::Code(101));
+    assert!(report.stderr_tail.iter().any(|line| line.contains("the loss fell off a cliff")), "{report:?}");
+}
+
+fn a_hundred_megabytes_on_stderr_neither_hang_nor_stay() {
+    let watched = Watched::launch();
+    let before = own_memory_bytes();
+    assert_eq!(watched.ask(Order::FloodStderr), Said::Done);
+    watched.order(Order::Return);
+    let report = watched.end();
+    let grown = own_memory_bytes().saturating_sub(before);
+    assert_eq!(report.stderr_tail.len(), 40);
+    assert_eq!(report.stderr_tail[39], "the last line");
+    assert_eq!(report.stderr_tail[38], "x".repeat(500));
+    assert!(grown < 20 << 20, "grown by {grown} bytes");
+}
+
+/// Largest resident memory of this process; 0 where the system does not tell.
+fn own_memory_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.map_or(0, |line| line.trim().trim_end_matches("kB").trim().parse::<usize>().unwrap() * 1024)
+}
+
+fn prints_on_stdout_do_not_reach_the_protocol() {
+    let watched = Watched::launch();
+    assert_eq!(watched.ask(Order::PrintToStdout), Said::Done);
+    assert_eq!(
+        watched.ask(Order::ReadStdin),
+        Said::Read(Vec::new()),
+        "standard input is empty, not the commands"
+    );
+    assert_eq!(watched.ask(Order::Echo("whole".into())), Said::Echo("whole".into()));
+    watched.order(Order::Return);
+    let report = watched.end();
+    assert_eq!(report.exit, Exit::Code(7));
+    for line in ["a library prints", "so does its child"] {
+        assert!(report.stderr_tail.iter().any(|kept| kept == line), "{report:?}");
+    }
+}
+
+fn dropping_the_handle_kills_the_worker_and_its_child() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(dir.path().join("line")).unwrap();
+    let mut watched = Watched::launch();
+    let pid = watched.pid();
+    let Said::Holding { child } = watched.ask(Order::HoldWithChild(dir.path().join("line"))) else {
+        panic!()
+    };
+    let child = Pid::from_raw(i32::try_from(child).unwrap()).unwrap();
+    assert!(!is_gone(pid) && !is_gone(child));
+    let (mut line, _) = listener.accept().unwrap();
+
+    drop(watched.worker.take());
+    assert_eq!(watched.end().exit, Exit::Signal(9));
+    assert!(is_gone(pid), "reaped");
+    wait_for_the_last_holder(&mut line);
+}
+
+fn a_worker_that_dies_alone_takes_its_child_along() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(dir.path().join("line")).unwrap();
+    let watched = Watched::launch();
+    let Said::Holding { .. } = watched.ask(Order::HoldWithChild(dir.path().join("line"))) else { panic!() };
+    let (mut line, _) = listener.accept().unwrap();
+    watched.order(Order::Return);
+    assert_eq!(watched.end().exit, Exit::Code(7));
+    wait_for_the_last_holder(&mut line);
+}
+
+fn a_worker_dies_with_a_parent_that_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("line");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let mut parent = Command::new(std::env::current_exe().unwrap())
+        .env(PARENT_ROLE, &socket)
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let (mut line, _) = listener.accept().unwrap();
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    wait_for_the_last_holder(&mut line);
+}
+
+/// The part of the process that is killed: launches a worker that holds the line, and waits for its own end.
+fn be_a_parent(socket: &Path) -> ExitCode {
+    let watched = Watched::launch();
+    watched.order(Order::Hold(socket.to_owned()));
+    loop {
+        std::thread::park();
+    }
+}
+
+fn a_worker_returns_when_its_input_ends() {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .env("ENGINE_WORKER", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    frame::write(&mut stdin, &Order::Echo("by hand".into())).unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    assert_eq!(frame::read(&mut stdout).unwrap(), Some(Said::Echo("by hand".into())));
+    drop(stdin);
+    assert_eq!(frame::read::<Said>(&mut stdout).unwrap(), None);
+    assert!(child.wait().unwrap().success());
+}
+
+fn a_worker_that_does_not_read_never_blocks_its_watcher() {
+    let watched = Watched::launch();
+    watched.order(Order::Deaf);
+    let big = "x".repeat(1 << 20);
+    let full = (0..100).map(|_| watched.worker().send(Order::Echo(big.clone()))).find(Result::is_err);
+    assert_eq!(full, Some(Err(SendError::Full)));
+    watched.worker().kill();
+    watched.worker().kill();
+    assert_eq!(watched.end().exit, Exit::Signal(9));
+}
+
+fn a_watcher_that_turns_away_ends_its_worker() {
+    let (tell, events) = bounded(4);
+    let sink = Box::new(move |event: WorkerEvent<Said>| {
+        tell.send(event).unwrap();
+        false
+    });
+    let worker: Box<dyn Worker<Order>> =
+        ProcessLauncher::current_exe().unwrap().launch("unheard", &grant(), sink).unwrap();
+    worker.send(Order::Echo("one".into())).unwrap();
+    assert_eq!(events.recv_timeout(PATIENCE).unwrap(), WorkerEvent::Message(Said::Echo("one".into())));
+    match events.recv_timeout(PATIENCE).unwrap() {
+        WorkerEvent::Exited(report) => assert_eq!(report.exit, Exit::Signal(9)),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn a_worker_that_breaks_the_protocol_is_killed() {
+    let (tell, events) = bounded(4);
+    let sink = Box::new(move |event: WorkerEvent<u64>| tell.send(event).is_ok());
+    let worker: Box<dyn Worker<Order>> =
+        ProcessLauncher::current_exe().unwrap().launch("confused", &grant(), sink).unwrap();
+    worker.send(Order::Echo("not a number".into())).unwrap();
+    match events.recv_timeout(PATIENCE).unwrap() {
+        WorkerEvent::Exited(ExitReport { exit: Exit::Protocol(text), .. }) => {
+            assert!(text.contains("no such message"), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn a_program_that_is_not_there_is_a_launch_error() {
+    let launcher = ProcessLauncher::program("/nowhere/engine");
+    let sink = Box::new(|event: WorkerEvent<Said>| panic!("the sink is never called, not with {event:?}"));
+    let launched: Result<Box<dyn Worker<Order>>, _> = launcher.launch("lost", &grant(), sink);
+    match launched.err().unwrap() {
+        error @ LaunchError::Spawn { .. } => {
+            assert!(error.to_string().ends_with("/nowhere/engine"), "{error}")
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn a_process_that_is_no_worker_can_not_attach() {
+    assert!(matches!(attach_process::<Order, Said>(), Err(AttachError::NotAWorker)));
+}
+
+// ---- the runner: names, a filter, and the listing that other runners ask for ----
+
+const TESTS: &[(&str, fn())] = &[
+    ("echo", echo),
+    ("a_worker_is_held_to_its_grant", a_worker_is_held_to_its_grant),
+    ("a_kill_from_outside_is_reported_as_its_signal", a_kill_from_outside_is_reported_as_its_signal),
+    ("a_panic_is_code_101_with_its_message_in_the_tail", a_panic_is_code_101_with_its_message_in_the_tail),
+    (
+        "a_hundred_megabytes_on_stderr_neither_hang_nor_stay",
+        a_hundred_megabytes_on_stderr_neither_hang_nor_stay,
+    ),
+    ("prints_on_stdout_do_not_reach_the_protocol", prints_on_stdout_do_not_reach_the_protocol),
+    (
+        "dropping_the_handle_kills_the_worker_and_its_child",
+        dropping_the_handle_kills_the_worker_and_its_child,
+    ),
+    ("a_worker_that_dies_alone_takes_its_child_along", a_worker_that_dies_alone_takes_its_child_along),
+    ("a_worker_dies_with_a_parent_that_is_killed", a_worker_dies_with_a_parent_that_is_killed),
+    ("a_worker_returns_when_its_input_ends", a_worker_returns_when_its_input_ends),
+    (
+        "a_worker_that_does_not_read_never_blocks_its_watcher",
+        a_worker_that_does_not_read_never_blocks_its_watcher,
+    ),
+    ("a_watcher_that_turns_away_ends_its_worker", a_watcher_that_turns_away_ends_its_worker),
+    ("a_worker_that_breaks_the_protocol_is_killed", a_worker_that_breaks_the_protocol_is_killed),
+    ("a_program_that_is_not_there_is_a_launch_error", a_program_that_is_not_there_is_a_launch_error),
+    ("a_process_that_is_no_worker_can_not_attach", a_process_that_is_no_worker_can_not_attach),
+];
+
+fn run_tests() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let given = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let wanted = |name: &str| {
+        filters.is_empty()
+            || filters
+                .iter()
+                .any(|filter| if given("--exact") { name == *filter } else { name.contains(*filter) })
+    };
+    // None of these tests is ignored.
+    let selected = TESTS.iter().filter(|(name, _)| wanted(name) && !given("--ignored"));
+    if given("--list") {
+        selected.for_each(|(name, _)| println!("{name}: test"));
+        return ExitCode::SUCCESS;
+    }
+    let (mut passed, mut failed) = (0, 0);
+    for (name, test) in selected {
+        let outcome = std::panic::catch_unwind(test);
+        println!("test {name} ... {}", if outcome.is_ok() { "ok" } else { "FAILED" });
+        *if outcome.is_ok() { &mut passed } else { &mut failed } += 1;
+    }
+    println!("\ntest result: {passed} passed; {failed} failed");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,530 @@
+//! The settings of one command, typed and checked.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use engine_actors::plan::{FailedCells, Hyperparameters};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::error::ConfigError;
+use super::hyperparameters::{check_hyperparameters, check_range};
+use super::options::{Command, Group};
+use super::resolve::{Origin, Resolved, ResolvedOption};
+use super::value::OptionValue;
+use crate::names::check_name;
+use crate::segmentation::settings::{FoldMethod, SegmentationHyperparameters, SegmentationSettings, TestSplit};
+
+/// Everything a command was told, checked as far as it can be without looking at data or devices.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct EngineConfig {
+    /// What every run needs besides its hyperparameters.
+    pub settings: SegmentationSettings,
+    /// Hyperparameters of a single run or cv.
+    pub hyperparameters: SegmentationHyperparameters,
+    /// Those of them that were given and are not defaults: they hold in a tune where its space does not name them.
+    pub given_hyperparameters: Hyperparameters,
+    /// Folder for everything that is written.
+    pub artifact_dir: PathBuf,
+    /// Name of the run, cv or tune; generated if there is none.
+    pub name: Option<String>,
+    /// Fold of a single run.
+    pub fold: u32,
+    /// Seed of a single run and of a tune's search.
+    pub random_seed: u64,
+    /// Where to compute.
+    pub device: DeviceConfig,
+    /// W&B, if both entity and project are set.
+    pub wandb: Option<WandbConfig>,
+    /// Cross-validation.
+    pub cv: CvConfig,
+    /// Tuning.
+    pub tune: TuneConfig,
+}
+
+/// Where to compute, in the words of the options; the devices crate knows what they mean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeviceConfig {
+    /// `auto`, `cpu`, `gpu`, `mps`, `tpu`.
+    pub accelerator: String,
+    /// `auto`, `cv-parallel`, `tune-parallel`, `ddp`, `ddp_fork`.
+    pub strategy: String,
+    /// `auto` or what to use, none of it twice.
+    pub devices: Vec<String>,
+    /// Machines that take part.
+    pub num_nodes: u32,
+    /// Time without progress after which a run has failed.
+    pub progress_timeout: Duration,
+}
+
+/// Where runs are tracked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WandbConfig {
+    /// Entity.
+    pub entity: String,
+    /// Project.
+    pub project: String,
+}
+
+/// What a cross-validation does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CvConfig {
+    /// Folds that are used; `None` = all.
+    pub n_folds: Option<u32>,
+    /// Seeds per fold.
+    pub n_randoms: u32,
+    /// Metrics of the score, with their directions.
+    pub scoring_metrics: Vec<String>,
+    /// How they become one score.
+    pub multi_score_strategy: String,
+    /// What a cell that did not complete does to the score.
+    pub failed_cells: FailedCells,
+}
+
+/// What a tune does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TuneConfig {
+    /// How many configurations.
+    pub n_trials: Trials,
+    /// File of the search space: as given, else the config file.
+    pub hpconfig: Option<PathBuf>,
+    /// Whether the best configuration is trained on all train data and tested.
+    pub retrain_and_test: bool,
+}
+
+/// How many configurations a tune tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trials {
+    /// So many, drawn at random.
+    Count(u32),
+    /// Every combination.
+    Grid,
+}
+
+impl EngineConfig {
+    /// The settings of a command from the values of its options.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for a value that is needed and not there, a value out of its range, and two values that do not
+    /// go together. Values of options that the command does not use are not held against each other.
+    pub fn new(resolved: &Resolved, command: Command) -> Result<Self, ConfigError> {
+        let read = Reader { resolved };
+        let settings = read.settings()?;
+        if matches!(command, Command::Train) {
+            read.fold(&settings)?;
+        }
+        let cv = read.cv()?;
+        if matches!(command, Command::Cv | Command::Tune) {
+            read.n_folds(&settings)?;
+        }
+        let (hyperparameters, given_hyperparameters) = read.hyperparameters()?;
+        let wandb = match (read.text("wandb-entity"), read.text("wandb-project")) {
+            (Some(entity), Some(project)) => Some(WandbConfig { entity, project }),
+            _ => None,
+        };
+        Ok(Self {
+            settings,
+            hyperparameters,
+            given_hyperparameters,
+            artifact_dir: read.needed("artifact-dir", read.path("artifact-dir"), "")?,
+            name: read.name()?,
+            fold: read.count("fold")?,
+            random_seed: read.seed()?,
+            device: read.device()?,
+            wandb,
+            cv,
+            tune: read.tune()?,
+        })
+    }
+
+    /// Folds a cross-validation uses: those asked for, or all there are.
+    pub fn folds_used(&self) -> u32 {
+        self.cv.n_folds.unwrap_or_else(|| folds_there_are(&self.settings))
+    }
+}
+
+fn folds_there_are(settings: &SegmentationSettings) -> u32 {
+    // Without folds everything is trained and validated on: once.
+    if settings.fold_method == FoldMethod::None { 1 } else { settings.total_folds }
+}
+
+/// Takes values of known kind out of what was resolved.
+struct Reader<'a> {
+    resolved: &'a Resolved,
+}
+
+impl Reader<'_> {
+    fn settings(&self) -> Result<SegmentationSettings, ConfigError> {
+        let train_data_dir =
+            self.needed("train-data-dir", self.path("train-data-dir"), ", and there is nothing to train on without")?;
+        let settings = SegmentationSettings {
+            train_data_dir,
+            test_split: self.test_split()?,
+            fold_method: self.choice("fold-method")?,
+            total_folds: self.count("total-folds")?,
+            subsample: self.optional_count("subsample")?,
+            in_memory: self.flag("in-memory"),
+            max_epochs: self.count("max-epochs")?,
+            early_stopping_patience: self.count("early-stopping-patience")?,
+            num_workers: self.count("num-workers")?,
+            save_top_k: self.whole("save-top-k")?,
+            log_every_n_steps: self.count("log-every-n-steps")?,
+            check_val_every_n_epoch: self.count("check-val-every-n-epoch")?,
+            plot_every_n_val_epochs: self.count("plot-every-n-val-epochs")?,
+            weights_from_checkpoint: self.path("weights-from-checkpoint"),
+            continue_from_checkpoint: self.path("continue-from-checkpoint"),
+            backend: self.text("backend").filter(|backend| backend != "auto"),
+        };
+        let divides = matches!(
+            settings.fold_method,
+            FoldMethod::Kfold | FoldMethod::Stratified | FoldMethod::RegionStratified
+        );
+        if divides && settings.total_folds < 2 {
+            let rule = "this method divides into at least 2; use fold-method none for no folds";
+            return Err(self.option("total-folds")?.refused_with(self.option("fold-method")?, rule));
+        }
+        if settings.weights_from_checkpoint.is_some() && settings.continue_from_checkpoint.is_some() {
+            let rule = "a run goes on from a whole state or starts from weights: give one of them";
+            let weights = self.option("weights-from-checkpoint")?;
+            return Err(weights.refused_with(self.option("continue-from-checkpoint")?, rule));
+        }
+        Ok(settings)
+    }
+
+    fn test_split(&self) -> Result<Option<TestSplit>, ConfigError> {
+        let (method, by) = (self.option("data-split-method")?, self.option("data-split-by")?);
+        let split = match (self.text("data-split-method"), self.list("data-split-by")) {
+            (None, None) => return Ok(None),
+            (Some(name), None) => {
+                let what = match name.as_str() {
+                    "random" => "a fraction",
+                    "region" => "names of regions",
+                    _ => "sample ids",
+                };
+                return Err(by.missing(format!(", but data-split-method {name} (set {}) needs {what}", method.origin)));
+            }
+            (None, Some(_)) => {
+                let why = format!(", but data-split-by (set {}) needs one of random, region, sample", by.origin);
+                return Err(method.missing(why));
+            }
+            (Some(name), Some(items)) => match name.as_str() {
+                "random" => TestSplit::Random(test_fraction(by, &items)?),
+                "region" => TestSplit::Region(items),
+                _ => TestSplit::Sample(items),
+            },
+        };
+        Ok(Some(split))
+    }
+
+    fn fold(&self, settings: &SegmentationSettings) -> Result<(), ConfigError> {
+        let there_are = folds_there_are(settings);
+        if self.count::<u32>("fold")? < there_are {
+            return Ok(());
+        }
+        self.refuse_beyond("fold", settings, format!("folds count from 0, so the last one is {}", there_are - 1))
+    }
+
+    fn n_folds(&self, settings: &SegmentationSettings) -> Result<(), ConfigError> {
+        let there_are = folds_there_are(settings);
+        if self.optional_count("n-folds")?.is_none_or(|used| used <= there_are) {
+            return Ok(());
+        }
+        self.refuse_beyond("n-folds", settings, format!("at most {there_are} can be used"))
+    }
+
+    fn refuse_beyond(&self, key: &str, settings: &SegmentationSettings, rule: String) -> Result<(), ConfigError> {
+        let none = settings.fold_method == FoldMethod::None;
+        let limit = self.option(if none { "fold-method" } else { "total-folds" })?;
+        Err(self.option(key)?.refused_with(limit, rule))
+    }
+
+    fn cv(&self) -> Result<CvConfig, ConfigError> {
+        Ok(CvConfig {
+            n_folds: self.optional_count("n-folds")?,
+            n_randoms: self.count("n-randoms")?,
+            scoring_metrics: self.different("scoring-metric")?,
+            multi_score_strategy: self.needed("multi-score-strategy", self.text("multi-score-strategy"), "")?,
+            failed_cells: self.choice("failed-cells")?,
+        })
+    }
+
+    fn tune(&self) -> Result<TuneConfig, ConfigError> {
+        let n_trials = match self.text("n-trials") {
+            Some(_) => Trials::Grid,
+            None => Trials::Count(self.count("n-trials")?),
+        };
+        let config_file = || self.resolved.config_file().map(PathBuf::from);
+        Ok(TuneConfig {
+            n_trials,
+            hpconfig: self.path("hpconfig").or_else(config_file),
+            retrain_and_test: self.flag("retrain-and-test"),
+        })
+    }
+
+    fn device(&self) -> Result<DeviceConfig, ConfigError> {
+        let word = |key| self.needed(key, self.text(key), "");
+        let option = self.option("devices")?;
+        // `ENGINE_DEVICES="0 1"`: no device has a blank in its name.
+        let devices: Vec<String> = self
+            .different("devices")?
+            .iter()
+            .flat_map(|item| item.split_whitespace().map(str::to_owned))
+            .collect();
+        without_repetition(option, &devices)?;
+        if devices.len() > 1 && devices.iter().any(|device| device == "auto") {
+            return Err(option.refused("auto alone, or a list of devices"));
+        }
+        Ok(DeviceConfig {
+            accelerator: word("accelerator")?,
+            strategy: word("strategy")?,
+            devices,
+            num_nodes: self.count("num-nodes")?,
+            progress_timeout: Duration::from_secs(self.count("progress-timeout")?),
+        })
+    }
+
+    fn hyperparameters(&self) -> Result<(SegmentationHyperparameters, Hyperparameters), ConfigError> {
+        let (mut all, mut given) = (Hyperparameters::new(), Hyperparameters::new());
+        for option in self.resolved.options() {
+            if option.spec.group != Group::Hyperparameters && option.spec.key != "bands" {
+                continue;
+            }
+            let name = option.spec.key.replace('-', "_");
+            if let OptionValue::Float(number) = option.value {
+                check_range(&name, number).map_err(|expected| option.refused(expected))?;
+            }
+            if option.spec.key == "bands" && option.value != OptionValue::Absent {
+                self.different("bands")?;
+            }
+            let value = json(&option.value);
+            all.insert(name.clone(), value.clone());
+            if option.origin != Origin::Default {
+                given.insert(name, value);
+            }
+        }
+        Ok((check_hyperparameters(&all)?, given))
+    }
+
+    fn name(&self) -> Result<Option<String>, ConfigError> {
+        let Some(name) = self.text("name") else { return Ok(None) };
+        match check_name(&name) {
+            Ok(()) => Ok(Some(name)),
+            Err(error) => Err(self.option("name")?.refused(format!("a name that can be a folder's: it {error}"))),
+        }
+    }
+
+    fn seed(&self) -> Result<u64, ConfigError> {
+        let seed = self.whole("random-seed")?;
+        Ok(seed)
+    }
+
+    fn option(&self, key: &str) -> Result<&ResolvedOption, ConfigError> {
+        self.resolved.get(key).ok_or_else(|| ConfigError::UnknownOption { key: key.to_owned(), hint: String::new() })
+    }
+
+    fn value(&self, key: &str) -> Option<&OptionValue> {
+        self.resolved.get(key).map(|option| &option.value)
+    }
+
+    fn needed<T>(&self, key: &str, value: Option<T>, why: &str) -> Result<T, ConfigError> {
+        match value {
+            Some(value) => Ok(value),
+            None => Err(self.option(key)?.missing(why)),
+        }
+    }
+
+    fn text(&self, key: &str) -> Option<String> {
+        match self.value(key) {
+            Some(OptionValue::Text(text)) => Some(text.clone()),
+            _ => None,
+        }
+    }
+
+    fn path(&self, key: &str) -> Option<PathBuf> {
+        self.text(key).map(PathBuf::from)
+    }
+
+    fn list(&self, key: &str) -> Option<Vec<String>> {
+        match self.value(key) {
+            Some(OptionValue::List(items)) => Some(items.clone()),
+            _ => None,
+        }
+    }
+
+    fn different(&self, key: &str) -> Result<Vec<String>, ConfigError> {
+        let items = self.needed(key, self.list(key), "")?;
+        without_repetition(self.option(key)?, &items)?;
+        Ok(items)
+    }
+
+    fn flag(&self, key: &str) -> bool {
+        matches!(self.value(key), Some(OptionValue::Bool(true)))
+    }
+
+    /// One of an enum's names.
+    fn choice<T: DeserializeOwned>(&self, key: &str) -> Result<T, ConfigError> {
+        let text = self.needed(key, self.text(key), "")?;
+        let option = self.option(key)?;
+        serde_json::from_value(Value::String(text)).map_err(|error| option.refused(error.to_string()))
+    }
+
+    fn whole<T: TryFrom<i64>>(&self, key: &str) -> Result<T, ConfigError> {
+        let value = match self.value(key) {
+            Some(OptionValue::Int(value)) => Some(*value),
+            _ => None,
+        };
+        let value = self.needed(key, value, "")?;
+        let option = self.option(key)?;
+        T::try_from(value).map_err(|_| option.refused("an integer in the option's range"))
+    }
+
+    fn count<T: From<u32>>(&self, key: &str) -> Result<T, ConfigError> {
+        self.whole::<u32>(key).map(T::from)
+    }
+
+    fn optional_count(&self, key: &str) -> Result<Option<u32>, ConfigError> {
+        match self.value(key) {
+            Some(OptionValue::Absent) => Ok(None),
+            _ => self.count(key).map(Some),
+        }
+    }
+}
+
+fn test_fraction(option: &ResolvedOption, items: &[String]) -> Result<f64, ConfigError> {
+    let fraction = match items {
+        [one] => one.parse::<f64>().ok(),
+        _ => None,
+    };
+    let inside = fraction.filter(|fraction| *fraction > 0.0 && *fraction < 1.0);
+    inside.ok_or_else(|| option.refused("one number between 0 and 1, the test fraction, for data-split-method random"))
+}
+
+fn without_repetition(option: &ResolvedOption, items: &[String]) -> Result<(), ConfigError> {
+    let mut seen = HashSet::new();
+    match items.iter().find(|item| !seen.insert(item.as_str())) {
+        Some(twice) => Err(option.refused(format!("a list without repetitions, and {twice} is there twice"))),
+        None => Ok(()),
+    }
+}
+
+fn json(value: &OptionValue) -> Value {
+    match value {
+        OptionValue::Absent => Value::Null,
+        OptionValue::Bool(value) => Value::from(*value),
+        OptionValue::Int(value) => Value::from(*value),
+        OptionValue::Float(value) => Value::from(*value),
+        OptionValue::Text(value) => Value::from(value.as_str()),
+        OptionValue::List(items) => Value::from(items.as_slice()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::resolve::Sources;
+    use super::*;
+    use serde_json::json;
+
+    fn resolved(toml: &str) -> Resolved {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!("{toml}\n[darts.where]\ntrain-data-dir = \"data\"\n");
+        std::fs::write(folder.path().join("config.toml"), text).unwrap();
+        Sources::new().in_directory(folder.path()).resolve().unwrap()
+    }
+
+    fn config(toml: &str) -> EngineConfig {
+        EngineConfig::new(&resolved(toml), Command::Tune).unwrap()
+    }
+
+    #[test]
+    fn a_reference_file_gives_its_values_and_defaults_elsewhere() {
+        let config = config(
+            "[darts.training]\nmax-epochs = 6\ndata-split-method = \"random\"\ndata-split-by = [0.2]\n\
+             fold-method = \"region-stratified\"\n\
+             [darts.wandb]\nwandb-project = \"p\"\nwandb-entity = \"e\"\n\
+             [darts.cross-validation]\nn-folds = 3\nn-randoms = 2\nscoring-metric = [\"val/Recall:lower\"]\n\
+             [darts.tuning]\nn-trials = \"grid\"\nretrain-and-test = true\nfailed-cells = \"worst\"\n\
+             [darts.training.hyperparameters]\nlearning-rate = 1\nbands = [\"red\", \"nir\"]\n",
+        );
+        assert_eq!(config.settings.max_epochs, 6);
+        assert_eq!(config.settings.test_split, Some(TestSplit::Random(0.2)));
+        assert_eq!(config.settings.fold_method, FoldMethod::RegionStratified);
+        assert_eq!((config.settings.total_folds, config.settings.subsample), (5, None));
+        assert_eq!(config.wandb, Some(WandbConfig { entity: "e".into(), project: "p".into() }));
+        assert_eq!((config.cv.n_folds, config.folds_used(), config.cv.n_randoms), (Some(3), 3, 2));
+        assert_eq!(config.cv.failed_cells, FailedCells::Worst);
+        assert_eq!((config.tune.n_trials, config.tune.retrain_and_test), (Trials::Grid, true));
+        assert!(config.tune.hpconfig.is_some_and(|path| path.ends_with("config.toml")));
+        let given = json!({"bands": ["red", "nir"], "learning_rate": 1.0});
+        assert_eq!(Value::Object(config.given_hyperparameters), given);
+        let expected = SegmentationHyperparameters {
+            learning_rate: 1.0,
+            bands: Some(vec!["red".into(), "nir".into()]),
+            ..SegmentationHyperparameters::default()
+        };
+        assert_eq!(config.hyperparameters, expected);
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_types() {
+        let config = config("");
+        assert_eq!(config.hyperparameters, SegmentationHyperparameters::default());
+        assert!(config.given_hyperparameters.is_empty());
+        assert_eq!((config.random_seed, config.fold, config.folds_used()), (42, 0, 5));
+        assert_eq!(config.device.progress_timeout, Duration::from_secs(600));
+        assert_eq!((config.tune.n_trials, config.cv.failed_cells), (Trials::Count(100), FailedCells::FailCv));
+        assert_eq!((config.settings.backend, config.name, config.wandb), (None, None, None));
+    }
+
+    #[test]
+    fn impossible_values_name_option_origin_and_remedy() {
+        for (toml, command, needles) in [
+            ("[darts]\nn-folds = 6", Command::Cv, ["n-folds is 6", "total-folds is 5 (set by default)", "at most 5"]),
+            ("[darts]\nfold = 5", Command::Train, ["fold is 5", "config.toml:2", "the last one is 4"]),
+            ("[darts]\nfold = 1\nfold-method = \"none\"", Command::Train, ["fold is 1", "fold-method is", "is 0"]),
+            ("[darts]\ntotal-folds = 1", Command::Cv, ["total-folds is 1", "fold-method is", "at least 2"]),
+            ("[darts]\ndata-split-method = \"region\"", Command::Cv, ["data-split-by is not set", "2)", "regions"]),
+            ("[darts]\ndata-split-by = [0.2]", Command::Cv, ["data-split-method is not set", "2)", "sample"]),
+            (
+                "[darts]\ndata-split-method = \"random\"\ndata-split-by = [1.0]",
+                Command::Cv,
+                ["data-split-by is [\"1\"]", "between 0 and 1", "config.toml:3"],
+            ),
+            ("[darts]\ndevices = [0, 0]", Command::Cv, ["devices is", "0 is there twice", "config.toml:2"]),
+            ("[darts]\ndevices = [\"auto\", 1]", Command::Cv, ["devices is", "auto alone", "config.toml:2"]),
+            ("[darts]\nlearning-rate = 0.0", Command::Cv, ["learning-rate is 0.0", "greater than 0", "toml:2"]),
+            ("[darts]\ngamma = 1.5", Command::Cv, ["gamma is 1.5", "at most 1", "config.toml:2"]),
+            ("[darts]\nname = \"a/b\"", Command::Cv, ["name is \"a/b\"", "folder", "config.toml:2"]),
+            ("[darts]\nbands = [\"a\", \"a\"]", Command::Cv, ["bands is", "twice", "config.toml:2"]),
+            (
+                "[darts]\nweights-from-checkpoint = \"a\"\ncontinue-from-checkpoint = \"b\"",
+                Command::Train,
+                ["weights-from-checkpoint is", "config.toml:3", "one of them"],
+            ),
+        ] {
+            let error = EngineConfig::new(&resolved(toml), command).unwrap_err().to_string();
+            assert!(needles.iter().all(|needle| error.contains(needle)), "{error} lacks one of {needles:?}");
+        }
+    }
+
+    #[test]
+    fn options_of_other_commands_are_not_held_against_this_one() {
+        let resolved = resolved("[darts]\nfold = 7\nn-folds = 9\n");
+        assert!(EngineConfig::new(&resolved, Command::DataValidate).is_ok());
+        assert!(EngineConfig::new(&resolved, Command::Train).is_err());
+    }
+
+    #[test]
+    fn there_is_no_training_without_data() {
+        let folder = tempfile::tempdir().unwrap();
+        let resolved = Sources::new().in_directory(folder.path()).resolve().unwrap();
+        let error = EngineConfig::new(&resolved, Command::Train).unwrap_err().to_string();
+        let needles = ["--train-data-dir", "ENGINE_TRAIN_DATA_DIR", "train-data-dir in the config file"];
+        assert!(needles.iter().all(|needle| error.contains(needle)), "{error}");
+    }
+}

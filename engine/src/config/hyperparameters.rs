@@ -1,0 +1,223 @@
+//! What segmentation makes of hyperparameters: which names it knows, which values it takes.
+
+use engine_actors::plan::Hyperparameters;
+use serde_json::Value;
+use thiserror::Error;
+
+use super::nearest;
+use super::options::{Group, options};
+use crate::segmentation::settings::SegmentationHyperparameters;
+use crate::space::{Distribution, SearchSpace};
+
+/// Why training can not use hyperparameters.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum HyperparameterError {
+    /// Segmentation has no hyperparameter of this name.
+    #[error("{name} is no hyperparameter of segmentation{hint}; there are {known}{place}")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The nearest known name, as a fragment.
+        hint: String,
+        /// Names there are.
+        known: String,
+        /// Where it stands, as a fragment.
+        place: String,
+    },
+    /// A value of a type that the hyperparameter does not have.
+    #[error("hyperparameter {name} can not be {value}: {reason}{place}")]
+    Type {
+        /// The name.
+        name: String,
+        /// The value.
+        value: String,
+        /// What was expected.
+        reason: String,
+        /// Where it stands, as a fragment.
+        place: String,
+    },
+    /// A value outside what the hyperparameter may be.
+    #[error("hyperparameter {name} can not be {value}, but must be {expected}{place}")]
+    Range {
+        /// The name.
+        name: String,
+        /// The value.
+        value: String,
+        /// What is allowed.
+        expected: &'static str,
+        /// Where it stands, as a fragment.
+        place: String,
+    },
+}
+
+/// The hyperparameters of a segmentation run from their values by name; what is not named has its default, and the
+/// words `none` and `all` stand for no value where there may be none.
+///
+/// # Errors
+/// [`HyperparameterError`] for a name that segmentation does not know, and a value it does not take.
+pub fn check_hyperparameters(values: &Hyperparameters) -> Result<SegmentationHyperparameters, HyperparameterError> {
+    let mut named = Hyperparameters::new();
+    for (name, value) in values {
+        known(name, "")?;
+        let value = without_words(name, value.clone());
+        check(name, &value, "")?;
+        named.insert(name.clone(), value);
+    }
+    // Every value was read on its own, so nothing is left that could fail.
+    serde_json::from_value(Value::Object(named)).map_err(|error| HyperparameterError::Type {
+        name: "(all)".to_owned(),
+        value: format!("{values:?}"),
+        reason: error.to_string(),
+        place: String::new(),
+    })
+}
+
+/// A search space that segmentation can use: every name is known, and every value it can take is checked before the
+/// first trial, not at the trial that draws it. Words for no value become none.
+///
+/// # Errors
+/// As [`check_hyperparameters`], with the place in the file.
+pub fn check_space(space: SearchSpace) -> Result<SearchSpace, HyperparameterError> {
+    let space = space.map_values(without_words);
+    for parameter in space.parameters() {
+        let place = match (space.path(), parameter.line) {
+            (Some(path), line) => format!(", in {}", super::document::place(path, line)),
+            (None, _) => String::new(),
+        };
+        known(&parameter.name, &place)?;
+        let values = match &parameter.distribution {
+            Distribution::Constant(value) => vec![value.clone()],
+            Distribution::Choice(choices) => choices.clone(),
+            // What is allowed is an interval for every name: its ends decide.
+            between => vec![between.quantile(0.0), between.quantile(1.0)],
+        };
+        for value in &values {
+            check(&parameter.name, value, &place)?;
+        }
+    }
+    Ok(space)
+}
+
+/// Whether a number may be the value of this hyperparameter; if not, what may.
+pub(super) fn check_range(name: &str, value: f64) -> Result<(), &'static str> {
+    let (allowed, expected) = match name {
+        "learning_rate" => (value > 0.0 && value.is_finite(), "a finite number greater than 0"),
+        "gamma" => (value > 0.0 && value <= 1.0, "greater than 0 and at most 1"),
+        "focal_loss_alpha" => ((0.0..=1.0).contains(&value), "from 0 to 1, or none"),
+        "focal_loss_gamma" => (value >= 0.0 && value.is_finite(), "a finite number of at least 0"),
+        "batch_size" => (value >= 1.0, "an integer of at least 1"),
+        _ => (true, ""),
+    };
+    if allowed { Ok(()) } else { Err(expected) }
+}
+
+fn known(name: &str, place: &str) -> Result<(), HyperparameterError> {
+    if names().any(|known| known == name) {
+        return Ok(());
+    }
+    let known: Vec<String> = names().collect();
+    Err(HyperparameterError::Unknown {
+        name: name.to_owned(),
+        hint: nearest::hint(name, known.iter().map(String::as_str)),
+        known: known.join(", "),
+        place: place.to_owned(),
+    })
+}
+
+fn names() -> impl Iterator<Item = String> {
+    let ours = options().iter().filter(|spec| spec.group == Group::Hyperparameters || spec.key == "bands");
+    ours.map(|spec| spec.key.replace('-', "_"))
+}
+
+fn without_words(name: &str, value: Value) -> Value {
+    let spec = options().iter().find(|spec| spec.key.replace('-', "_") == name);
+    match (spec.and_then(|spec| spec.absent), &value) {
+        (Some(word), Value::String(text)) if text.eq_ignore_ascii_case(word) => Value::Null,
+        _ => value,
+    }
+}
+
+/// Checks one value by reading it as part of the hyperparameters it belongs to.
+fn check(name: &str, value: &Value, place: &str) -> Result<(), HyperparameterError> {
+    let alone = Hyperparameters::from_iter([(name.to_owned(), value.clone())]);
+    if let Err(error) = serde_json::from_value::<SegmentationHyperparameters>(Value::Object(alone)) {
+        return Err(HyperparameterError::Type {
+            name: name.to_owned(),
+            value: value.to_string(),
+            reason: error.to_string(),
+            place: place.to_owned(),
+        });
+    }
+    match value.as_f64().map_or(Ok(()), |number| check_range(name, number)) {
+        Ok(()) => Ok(()),
+        Err(expected) => Err(HyperparameterError::Range {
+            name: name.to_owned(),
+            value: value.to_string(),
+            expected,
+            place: place.to_owned(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn map(value: Value) -> Hyperparameters {
+        value.as_object().cloned().unwrap()
+    }
+
+    #[test]
+    fn the_table_of_options_and_the_type_have_the_same_names_and_defaults() {
+        let defaults = serde_json::to_value(SegmentationHyperparameters::default()).unwrap();
+        let mut of_type: Vec<_> = map(defaults).keys().cloned().collect();
+        let mut of_table: Vec<_> = names().collect();
+        of_type.sort();
+        of_table.sort();
+        assert_eq!(of_type, of_table);
+    }
+
+    #[test]
+    fn named_values_replace_defaults_and_words_mean_no_value() {
+        let given = map(json!({"batch_size": 4, "focal_loss_alpha": "none", "bands": "all", "gamma": 1}));
+        let read = check_hyperparameters(&given).unwrap();
+        let expected =
+            SegmentationHyperparameters { batch_size: 4, gamma: 1.0, ..SegmentationHyperparameters::default() };
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn wrong_names_types_and_ranges_are_named() {
+        for (given, needle) in [
+            (json!({"learning_rat": 0.1}), "did you mean learning_rate?"),
+            (json!({"batch_size": 4.5}), "batch_size can not be 4.5"),
+            (json!({"model_arch": 3}), "model_arch can not be 3"),
+            (json!({"batch_size": 0}), "an integer of at least 1"),
+            (json!({"learning_rate": 0.0}), "greater than 0"),
+            (json!({"gamma": 1.5}), "at most 1"),
+            (json!({"focal_loss_alpha": -0.5}), "from 0 to 1"),
+            (json!({"augment": "D4"}), "augment can not be \"D4\""),
+        ] {
+            let error = check_hyperparameters(&map(given)).unwrap_err().to_string();
+            assert!(error.contains(needle), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_space_is_checked_at_its_ends_and_at_every_choice() {
+        let space = |name: &str, of| SearchSpace::new([(name.to_owned(), of)]).unwrap();
+        let uniform = |low, high| Distribution::Uniform { low, high };
+        assert!(check_space(space("gamma", uniform(0.5, 1.0))).is_ok());
+        assert!(check_space(space("gamma", uniform(0.5, 1.1))).is_err());
+        assert!(check_space(space("batch_size", uniform(1.0, 8.0))).is_err());
+        assert!(check_space(space("batch_size", Distribution::IntUniform { low: 1, high: 8 })).is_ok());
+        assert!(check_space(space("gama", uniform(0.5, 1.0))).is_err());
+        let choice = Distribution::Choice(vec![json!("None"), json!(0.9)]);
+        let checked = check_space(space("focal_loss_alpha", choice)).unwrap();
+        let expected = Distribution::Choice(vec![json!(null), json!(0.9)]);
+        assert_eq!(checked.parameters()[0].distribution, expected);
+        assert!(check_space(space("model_encoder", Distribution::Choice(vec![json!("a"), json!(1)]))).is_err());
+    }
+}

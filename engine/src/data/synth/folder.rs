@@ -1,0 +1,175 @@
+//! Writes what was drawn in the form that preprocessing writes.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BinaryArray, BooleanArray, RecordBatch, StringArray};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use rayon::prelude::*;
+use serde::Serialize;
+use serde_json::json;
+use zarrs::array::codec::bytes_to_bytes::blosc::{BloscCodec, BloscCompressor, BloscShuffleMode};
+use zarrs::array::{Array, ArrayBuilder, data_type};
+use zarrs::filesystem::FilesystemStore;
+use zarrs::group::GroupBuilder;
+
+use super::super::error::DataError;
+use super::super::geometry::rectangle_wkb;
+use super::terrain::Terrain;
+use super::{PIXEL_METRES, REGION_METRES, Site, SynthConfig};
+
+/// Level of the compression, which real folders have too.
+const COMPRESSION_LEVEL: u8 = 9;
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Draws and writes every sample, many at once; returns how many pixels have each label, by sample.
+pub(super) fn write_arrays(
+    dir: &Path,
+    config: &SynthConfig,
+    sites: &[Site],
+    terrain: &Terrain,
+) -> Result<Vec<[u64; 3]>, DataError> {
+    let path = dir.join("data.zarr");
+    let failed = |source: Cause| DataError::Write { what: "data.zarr", path: path.clone(), source };
+    let arrays = create_arrays(&path, config).map_err(failed)?;
+    (0..sites.len())
+        .into_par_iter()
+        .map(|sample| {
+            let (x, y) = terrain.draw(sample, &sites[sample]);
+            let mut counts = [0; 3];
+            for label in &y {
+                counts[usize::from(*label)] += 1;
+            }
+            store(&arrays, sample as u64, x, y).map_err(failed)?;
+            Ok(counts)
+        })
+        .collect()
+}
+
+struct Arrays {
+    x: Array<FilesystemStore>,
+    y: Array<FilesystemStore>,
+}
+
+/// One chunk a sample, zarr v3.
+fn create_arrays(path: &Path, config: &SynthConfig) -> Result<Arrays, Cause> {
+    std::fs::create_dir_all(path)?;
+    let store = Arc::new(FilesystemStore::new(path)?);
+    GroupBuilder::new().build(Arc::clone(&store), "/")?.store_metadata()?;
+    let (n, c, s) = (config.samples as u64, config.bands.len() as u64, config.patch_size as u64);
+    let codec = |bytes: usize| -> Result<Arc<BloscCodec>, Cause> {
+        let level = COMPRESSION_LEVEL.try_into().map_err(|_| "no such compression level")?;
+        let shuffle = BloscShuffleMode::BitShuffle;
+        Ok(Arc::new(BloscCodec::new(BloscCompressor::Zstd, level, None, shuffle, Some(bytes))?))
+    };
+    let x = ArrayBuilder::new(vec![n, c, s, s], vec![1, c, s, s], data_type::float32(), 0.0f32)
+        .bytes_to_bytes_codecs(vec![codec(4)?])
+        .build(Arc::clone(&store), "/x")?;
+    let y = ArrayBuilder::new(vec![n, s, s], vec![1, s, s], data_type::uint8(), 0u8)
+        .bytes_to_bytes_codecs(vec![codec(1)?])
+        .build(store, "/y")?;
+    x.store_metadata()?;
+    y.store_metadata()?;
+    Ok(Arrays { x, y })
+}
+
+/// A chunk that is all fill value is left out, as zarr does.
+fn store(arrays: &Arrays, sample: u64, x: Vec<f32>, y: Vec<u8>) -> Result<(), Cause> {
+    arrays.x.store_chunk(&[sample, 0, 0, 0], x)?;
+    arrays.y.store_chunk(&[sample, 0, 0], y)?;
+    Ok(())
+}
+
+/// GeoParquet with one rectangle a sample, in polar stereographic metres.
+pub(super) fn write_metadata(
+    dir: &Path,
+    config: &SynthConfig,
+    sites: &[Site],
+    empty: &[bool],
+) -> Result<(), DataError> {
+    let path = dir.join("metadata.parquet");
+    let write = || -> Result<(), Cause> {
+        let corners: Vec<_> = sites.iter().map(|site| corners(site, config)).collect();
+        let wkb: Vec<_> = corners.iter().map(|(min, max)| rectangle_wkb(*min, *max)).collect();
+        let columns: [(&str, ArrayRef); 4] = [
+            ("sample_id", Arc::new(StringArray::from_iter_values(sites.iter().map(|site| &site.sample_id)))),
+            ("region", Arc::new(StringArray::from_iter_values(sites.iter().map(|site| &site.region)))),
+            ("empty", Arc::new(BooleanArray::from(empty.to_vec()))),
+            ("geometry", Arc::new(BinaryArray::from_iter_values(&wkb))),
+        ];
+        let batch = RecordBatch::try_from_iter(columns)?;
+        let edge = |pick: fn(f64, f64) -> f64, start: f64, axis: usize, upper: bool| {
+            corners.iter().map(|(min, max)| if upper { max[axis] } else { min[axis] }).fold(start, pick)
+        };
+        let note = json!({
+            "version": "1.1.0",
+            "primary_column": "geometry",
+            "columns": { "geometry": {
+                "encoding": "WKB",
+                "geometry_types": ["Polygon"],
+                "crs": serde_json::from_str::<serde_json::Value>(include_str!("epsg3413.json"))?,
+                "bbox": [
+                    edge(f64::min, f64::INFINITY, 0, false),
+                    edge(f64::min, f64::INFINITY, 1, false),
+                    edge(f64::max, f64::NEG_INFINITY, 0, true),
+                    edge(f64::max, f64::NEG_INFINITY, 1, true),
+                ],
+            } },
+        });
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_key_value_metadata(Some(vec![KeyValue::new("geo".to_owned(), note.to_string())]))
+            .build();
+        let mut writer = ArrowWriter::try_new(File::create(&path)?, batch.schema(), Some(properties))?;
+        writer.write(&batch)?;
+        writer.close()?;
+        Ok(())
+    };
+    write().map_err(|source| DataError::Write { what: "metadata.parquet", path: path.clone(), source })
+}
+
+/// Lower left and upper right corner of a sample. Rows run down, the second axis up.
+fn corners(site: &Site, config: &SynthConfig) -> ([f64; 2], [f64; 2]) {
+    let (column, row) = (site.region_number % 4, site.region_number / 4);
+    let left = -1_500_000.0 + REGION_METRES * column as f64 + PIXEL_METRES * site.origin[0] as f64;
+    let top = -500_000.0 - REGION_METRES * row as f64 - PIXEL_METRES * site.origin[1] as f64;
+    let extent = PIXEL_METRES * config.patch_size as f64;
+    ([left, top - extent], [left + extent, top])
+}
+
+#[derive(Serialize)]
+struct ConfigFile<'a> {
+    darts: Darts<'a>,
+}
+
+#[derive(Serialize)]
+struct Darts<'a> {
+    bands: &'a [String],
+    patch_size: usize,
+    overlap: usize,
+    exclude_nopositive: bool,
+    exclude_nan: bool,
+    mask_erosion_size: usize,
+}
+
+pub(super) fn write_config(dir: &Path, config: &SynthConfig) -> Result<(), DataError> {
+    let path = dir.join("config.toml");
+    let darts = Darts {
+        bands: &config.bands,
+        patch_size: config.patch_size,
+        overlap: 0,
+        exclude_nopositive: false,
+        exclude_nan: false,
+        mask_erosion_size: 0,
+    };
+    let write = || -> Result<(), Cause> {
+        std::fs::write(&path, toml::to_string(&ConfigFile { darts })?)?;
+        Ok(())
+    };
+    write().map_err(|source| DataError::Write { what: "config.toml", path: path.clone(), source })
+}

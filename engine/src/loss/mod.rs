@@ -1,0 +1,5 @@
+//! Losses on logits.
+
+mod focal;
+
+pub use focal::{FocalLoss, LossError, LossSums, focal_loss};

@@ -1,0 +1,167 @@
+//! What can end a segmentation run, and what kind of failure that is.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use engine_actors::outcome::{Cause, Failure};
+
+use crate::augment::AugmentError;
+use crate::backend::BackendError;
+use crate::data::DataError;
+use crate::folds::FoldError;
+use crate::metrics::MetricsError;
+use crate::models::ModelError;
+use crate::training::OptimizerError;
+use crate::training::checkpoint::CheckpointError;
+
+/// Why a run can not be done or go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The settings in the plan are not those of a segmentation run.
+    #[error("the settings of the run can not be read")]
+    Settings(#[source] serde_json::Error),
+    /// The hyperparameters are not those of a segmentation run.
+    #[error("the hyperparameters can not be read")]
+    Hyperparameters(#[source] serde_json::Error),
+    /// A number that allows no run.
+    #[error("`{option}` is {value}; {remedy}")]
+    Impossible {
+        /// Name of the option.
+        option: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        remedy: &'static str,
+    },
+    /// No whole batch can be made.
+    #[error("`batch_size` is {batch_size}, but the train set has {samples} samples; choose {samples} or less")]
+    BatchLargerThanTrainSet {
+        /// Samples asked for.
+        batch_size: usize,
+        /// Samples there are.
+        samples: usize,
+    },
+    /// A test was asked for, but nothing is held out.
+    #[error("there is no test split to test on; set `data-split-method` and `data-split-by`")]
+    NoTestSplit,
+    /// Something documented that this version can not do.
+    #[error("{what} can not be used yet; {remedy}")]
+    NotYet {
+        /// What was asked for.
+        what: String,
+        /// What to do instead.
+        remedy: &'static str,
+    },
+    /// A checkpoint of another model.
+    #[error("the checkpoint is of another model ({differences}); use its values, or another checkpoint: {}", path.display())]
+    OtherModel {
+        /// What differs.
+        differences: String,
+        /// The checkpoint.
+        path: PathBuf,
+    },
+    /// A file the user named can not be read.
+    #[error("{what} can not be read: {}", path.display())]
+    Unreadable {
+        /// What it was to be.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file of weights does not fit.
+    #[error("the weights can not be used: {}", path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        #[source]
+        source: ModelError,
+    },
+    /// A figure can not be written.
+    #[error("a figure's data can not be written: {}", path.display())]
+    Figure {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The loss is not finite.
+    #[error(
+        "the loss is {loss} at step {step} of epoch {epoch}; lower the learning rate or look at the data. \
+         Checkpoints written before stay"
+    )]
+    Diverged {
+        /// Epoch, from 0.
+        epoch: u32,
+        /// The step, from 1: the one that was not taken where each loss is looked at (on the CPU), else the
+        /// first of those since the last look.
+        step: u64,
+        /// The loss.
+        loss: f64,
+    },
+    /// The device did not hand a value back.
+    #[error("the loss can not be read from the device: {reason}")]
+    LostValue {
+        /// What the backend said.
+        reason: String,
+    },
+    /// The backend can not be had.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The data can not be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The data can not be divided as asked.
+    #[error(transparent)]
+    Folds(#[from] FoldError),
+    /// An augmentation can not be applied.
+    #[error(transparent)]
+    Augment(#[from] AugmentError),
+    /// The model can not be built, or its tensors not be read or set.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Metrics can not be counted.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// The optimizer's state can not be read or set.
+    #[error(transparent)]
+    Optimizer(#[from] OptimizerError),
+    /// A checkpoint can not be written or read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+impl RunError {
+    /// The kind of failure, which decides about retries.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Data(_) | Self::Folds(_) => Cause::Data,
+            Self::Diverged { .. } => Cause::Diverged,
+            Self::Unreadable { .. } | Self::Figure { .. } => Cause::Io,
+            Self::Checkpoint(CheckpointError::Io { .. }) => Cause::Io,
+            Self::LostValue { .. } | Self::Metrics(_) => Cause::Lost,
+            _ => Cause::Configuration,
+        }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            // Some errors tell their source in their own text.
+            if !message.contains(&text) {
+                message = format!("{message}: {text}");
+            }
+            source = cause.source();
+        }
+        Self { cause: error.cause(), message, stderr_tail: Vec::new() }
+    }
+}

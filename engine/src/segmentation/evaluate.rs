@@ -1,0 +1,92 @@
+//! One pass over a validation or test set.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use engine_actors::protocol::{Phase, Progress};
+use engine_tracking::Metrics;
+
+use super::error::RunError;
+use super::tally::{Sums, value};
+use crate::data::{Batch, Loader};
+use crate::loss::FocalLoss;
+use crate::metrics::{CurveData, EvaluationCounts};
+use crate::models::SegmentationModel;
+use crate::workload::RunContext;
+
+/// What a pass found.
+pub(super) struct Evaluation {
+    /// `{prefix}/loss` and the eleven others.
+    pub(super) metrics: Metrics,
+    /// What its figures are drawn from.
+    pub(super) curves: CurveData,
+}
+
+/// A pass over a set: what it is of, and how it is told.
+pub(super) struct Pass<'a> {
+    pub(super) context: &'a RunContext,
+    pub(super) device: &'a Device,
+    pub(super) loss: FocalLoss,
+    pub(super) phase: Phase,
+    pub(super) epoch: u32,
+    pub(super) max_epochs: u32,
+}
+
+impl Pass<'_> {
+    /// Evaluates a model in evaluation mode over every batch of `loader`; `None` if the run was asked to
+    /// stop before the end.
+    ///
+    /// Everything is summed over the pass and divided once: a batch weighs as much as it has pixels.
+    pub(super) fn run(
+        &self,
+        model: &SegmentationModel,
+        loader: &Loader,
+        prefix: &str,
+    ) -> Result<Option<Evaluation>, RunError> {
+        let mut counts = EvaluationCounts::default();
+        let (mut total, mut pixels) = (0.0, 0.0);
+        let batches = loader.batches_per_epoch();
+        for (number, batch) in loader.epoch(0).enumerate() {
+            if self.context.stop_requested() {
+                return Ok(None);
+            }
+            let batch = batch?;
+            let labels = batch.y.clone();
+            let (x, target) = to_device(batch, self.device);
+            let logits = pixel_logits(model.forward(x));
+            let sums = self.loss.sums(logits.clone(), target);
+            counts.add_logits(logits, &labels)?;
+            total += value(sums.total)?;
+            pixels += value(sums.pixels)?;
+            self.context.progress(self.progress(number + 1, batches));
+        }
+        let mut metrics = counts.metrics(prefix);
+        metrics.insert(format!("{prefix}/loss"), Sums::mean_loss(total, pixels));
+        Ok(Some(Evaluation { metrics, curves: counts.curve_data() }))
+    }
+
+    /// Where the pass is.
+    pub(super) fn progress(&self, batch: usize, batches: usize) -> Progress {
+        Progress {
+            epoch: self.epoch,
+            max_epochs: self.max_epochs,
+            batch: u32::try_from(batch).unwrap_or(u32::MAX),
+            batches: u32::try_from(batches).unwrap_or(u32::MAX),
+            phase: self.phase,
+        }
+    }
+}
+
+/// A batch as tensors: values `[n, c, h, w]` and labels `[n, h, w]`.
+pub(super) fn to_device(batch: Batch, device: &Device) -> (Tensor<4>, Tensor<3, Int>) {
+    let Batch { n, c, h, w, x, y, .. } = batch;
+    let labels: Vec<i32> = y.into_iter().map(i32::from).collect();
+    (
+        Tensor::from_data(TensorData::new(x, [n, c, h, w]), device),
+        Tensor::from_data(TensorData::new(labels, [n, h, w]), device),
+    )
+}
+
+/// Logits of the one class, `[n, 1, h, w]`, without its dimension.
+pub(super) fn pixel_logits(logits: Tensor<4>) -> Tensor<3> {
+    let [n, _, h, w] = logits.dims();
+    logits.reshape([n, h, w])
+}

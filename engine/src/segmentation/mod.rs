@@ -1,0 +1,43 @@
+//! The segmentation workload: one U-Net-like model, trained, validated and tested on a data folder.
+//!
+//! Owns: what a run of the engine does once it has a device. Hears a [`RunOrder`], tells what happens
+//! through a [`RunContext`], writes `checkpoints/` and `figures/` of the run's folder and nothing else;
+//! `metrics.csv`, `hparams.yaml` and `events.jsonl` are the trackers'.
+//!
+//! # What is logged
+//! | names | when | over |
+//! |---|---|---|
+//! | `train/{metric}_step` | every `log-every-n-steps` steps | that step's batch |
+//! | `learning_rate`, `train/device/{samples,batches}_per_second`, `train/time` | with each of these rows, and at an epoch's end if the last such row lies further back | the steps since the row before |
+//! | `train/{metric}` | at the end of each epoch | the epoch, from summed counts |
+//! | `val/{metric}` | after each validation | the whole validation set, from summed counts |
+//! | `test/{metric}` | once, where a run tests | the whole test set, from summed counts |
+//!
+//! `{metric}` is `loss` and the names of [`crate::metrics`]. The suffix is Lightning's: it keeps a step's
+//! value and an epoch's apart where both fall on the same row. `train/time` is in seconds since training
+//! began, earlier attempts included; `val/loss` is the mean over all pixels that count, so a batch weighs
+//! as much as it has of them.
+//!
+//! # Invariants
+//! - `RUN-1` the same seed, device kind and thread count give the same losses, bit for bit on the CPU.
+//! - `RUN-2` a run that was stopped and goes on from its `last` checkpoint gives what it would have given.
+//! - `RUN-3` a checkpoint never holds a step whose loss was known not to be finite.
+//!
+//! [`RunOrder`]: engine_actors::protocol::RunOrder
+//! [`RunContext`]: crate::workload::RunContext
+
+mod error;
+mod evaluate;
+mod figures;
+mod prepare;
+mod resume;
+pub mod settings;
+mod setup;
+mod tally;
+mod train;
+mod weights;
+mod workload;
+
+pub use error::RunError;
+pub use settings::{FoldMethod, SegmentationHyperparameters, SegmentationSettings, TestSplit};
+pub use workload::SegmentationWorkload;

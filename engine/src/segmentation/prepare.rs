@@ -1,0 +1,129 @@
+//! Data and model of a run.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use burn::module::ParamId;
+use engine_actors::plan::RunTask;
+
+use super::error::RunError;
+use super::setup::Setup;
+use super::weights;
+use crate::augment::Pipeline;
+use crate::data::{DataFolder, Loader, LoaderConfig};
+use crate::folds::{Division, divide, divide_without_folds};
+use crate::models::SegmentationModel;
+use crate::training::checkpoint::ModelShape;
+
+/// Batches that wait for the training thread beyond one a loading thread: decoding jitters.
+const SPARE_BATCHES: usize = 2;
+
+/// Opens the run's data with the bands it uses.
+pub(super) fn open_data(setup: &Setup, bands: Option<&[String]>) -> Result<Arc<DataFolder>, RunError> {
+    Ok(Arc::new(DataFolder::open(&setup.settings.train_data_dir, bands)?))
+}
+
+/// Rows to train, validate and test on.
+///
+/// A run that trains for the test has no folds: it trains and validates on every row that is not held out,
+/// as fold method `none` does, so that early stopping and the best checkpoint follow the train set itself.
+pub(super) fn divide_rows(setup: &Setup, folder: &DataFolder) -> Result<Division, RunError> {
+    let division = match setup.plan.task {
+        RunTask::Fit => divide(folder.table(), &setup.settings, setup.plan.cell.fold)?,
+        RunTask::FitAndTest | RunTask::Test { .. } => {
+            let division = divide_without_folds(folder.table(), &setup.settings)?;
+            Division { val: division.train.clone(), ..division }
+        }
+    };
+    if division.test.is_empty() && !matches!(setup.plan.task, RunTask::Fit) {
+        return Err(RunError::NoTestSplit);
+    }
+    Ok(division)
+}
+
+/// Batches to train on: shuffled and augmented by the run's seed, the last short one left out.
+pub(super) fn train_loader(
+    setup: &Setup,
+    folder: &Arc<DataFolder>,
+    rows: Vec<usize>,
+    seed: u64,
+) -> Result<Loader, RunError> {
+    let batch_size = setup.batch_size();
+    if batch_size > rows.len() {
+        return Err(RunError::BatchLargerThanTrainSet { batch_size, samples: rows.len() });
+    }
+    let augment = match setup.hyperparameters.augment.as_deref() {
+        None | Some([]) => None,
+        Some(names) => {
+            let pipeline = Pipeline::parse(names)?;
+            let (_, height, width) = folder.shape();
+            pipeline.check_size(height, width)?;
+            Some(Arc::new(pipeline))
+        }
+    };
+    let config = LoaderConfig {
+        shuffle: Some(seed),
+        drop_last: true,
+        augment,
+        augment_seed: seed,
+        ..in_order(setup)
+    };
+    Ok(Loader::new(Arc::clone(folder), rows, config)?)
+}
+
+/// Batches to validate or test on: every row, in order, as it is.
+pub(super) fn evaluation_loader(
+    setup: &Setup,
+    folder: &Arc<DataFolder>,
+    rows: Vec<usize>,
+) -> Result<Loader, RunError> {
+    Ok(Loader::new(Arc::clone(folder), rows, in_order(setup))?)
+}
+
+fn in_order(setup: &Setup) -> LoaderConfig {
+    let workers = setup.settings.num_workers as usize;
+    LoaderConfig {
+        batch_size: setup.batch_size(),
+        shuffle: None,
+        drop_last: false,
+        workers,
+        in_memory: setup.settings.in_memory,
+        augment: None,
+        augment_seed: 0,
+        ahead: workers.max(1) + SPARE_BATCHES,
+    }
+}
+
+/// What the run's model is, by hyperparameters and data.
+pub(super) fn model_shape(setup: &Setup, folder: &DataFolder) -> ModelShape {
+    ModelShape {
+        arch: setup.hyperparameters.model_arch.clone(),
+        encoder: setup.hyperparameters.model_encoder.clone(),
+        bands: folder.bands().to_vec(),
+        in_channels: folder.bands().len(),
+    }
+}
+
+/// A model with the weights a fresh run begins with, ready to train.
+pub(super) fn fresh_model(setup: &Setup, shape: &ModelShape) -> Result<SegmentationModel, RunError> {
+    let mut model = untrained(setup, shape)?;
+    if let Some(source) = &setup.hyperparameters.model_encoder_weights {
+        model = weights::load_encoder(model, source, shape.in_channels)?;
+    }
+    if let Some(path) = &setup.settings.weights_from_checkpoint {
+        model = weights::load_all(model, path)?;
+    }
+    Ok(model)
+}
+
+/// A model with weights drawn from the run's seed, ready to train.
+pub(super) fn untrained(setup: &Setup, shape: &ModelShape) -> Result<SegmentationModel, RunError> {
+    let device = setup.device.clone().autodiff();
+    Ok(SegmentationModel::build(&shape.arch, &shape.encoder, shape.in_channels, setup.seed(), &device)?)
+}
+
+/// Names of the trained parameters.
+pub(super) fn trained_names(model: &SegmentationModel) -> HashMap<ParamId, String> {
+    let trained = model.parameter_infos().into_iter().filter(|info| info.is_trained);
+    trained.map(|info| (info.id, info.name)).collect()
+}

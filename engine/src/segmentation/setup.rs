@@ -1,0 +1,126 @@
+//! The order of a run, read and checked.
+
+use burn::tensor::Device;
+use engine_actors::plan::RunPlan;
+use engine_actors::protocol::RunOrder;
+use engine_devices::{DeviceKind, Grant, is_worker_process};
+use serde_json::Value;
+
+use super::error::RunError;
+use super::settings::{SegmentationHyperparameters, SegmentationSettings};
+use crate::backend::{BackendName, ComputeDevice};
+use crate::training::Kept;
+use crate::training::checkpoint::RunIdentity;
+
+/// Everything about a run that does not change while it runs.
+#[derive(Debug, Clone)]
+pub(super) struct Setup {
+    pub(super) plan: RunPlan,
+    pub(super) attempt: u32,
+    pub(super) settings: SegmentationSettings,
+    pub(super) hyperparameters: SegmentationHyperparameters,
+    pub(super) kept: Kept,
+    pub(super) device: Device,
+    /// Where the arithmetic runs, in words.
+    pub(super) device_text: String,
+    /// Whether looking at a value of the device costs next to nothing.
+    pub(super) looks_are_free: bool,
+}
+
+impl Setup {
+    /// Reads the order, and holds the process to the granted threads.
+    pub(super) fn read(order: &RunOrder) -> Result<Self, RunError> {
+        let plan = order.plan.clone();
+        let settings: SegmentationSettings =
+            serde_json::from_value(plan.settings.as_ref().clone()).map_err(RunError::Settings)?;
+        let hyperparameters: SegmentationHyperparameters =
+            serde_json::from_value(Value::Object(plan.hyperparameters.clone()))
+                .map_err(RunError::Hyperparameters)?;
+        let kept = check(&settings, &hyperparameters)?;
+        let (backend, compute) = backend(&settings, &order.grant)?;
+        let threads = order.grant.threads.max(1);
+        if let Err(error) = backend.set_threads(threads as usize) {
+            // Only a host application can have done so; its results are right, its thread count is not ours.
+            tracing::warn!(%error, "the run computes with another thread count than it was granted");
+        }
+        let device = backend.device(compute)?;
+        let plural = if threads == 1 { "" } else { "s" };
+        Ok(Self {
+            plan,
+            attempt: order.attempt,
+            settings,
+            hyperparameters,
+            kept,
+            device,
+            device_text: format!("{}, {threads} thread{plural}", backend.describe(compute)),
+            looks_are_free: compute == ComputeDevice::Cpu,
+        })
+    }
+
+    /// Seed of first weights, order and augmentation.
+    pub(super) fn seed(&self) -> u64 {
+        self.plan.cell.seed
+    }
+
+    /// Samples per optimizer step.
+    pub(super) fn batch_size(&self) -> usize {
+        self.hyperparameters.batch_size as usize
+    }
+
+    /// Names and ids of the run.
+    pub(super) fn identity(&self) -> RunIdentity {
+        RunIdentity {
+            run_name: self.plan.run_name.clone(),
+            run_id: self.plan.run_id.clone(),
+            cv_name: self.plan.cv_name.clone(),
+            tune_name: self.plan.tune_name.clone(),
+            fold: self.plan.cell.fold,
+            seed: self.plan.cell.seed,
+        }
+    }
+}
+
+/// Refuses numbers no run can be made of.
+fn check(
+    settings: &SegmentationSettings,
+    hyperparameters: &SegmentationHyperparameters,
+) -> Result<Kept, RunError> {
+    let impossible = |option, value: &dyn std::fmt::Display, remedy| {
+        Err(RunError::Impossible { option, value: value.to_string(), remedy })
+    };
+    let SegmentationHyperparameters { learning_rate, gamma, batch_size, .. } = *hyperparameters;
+    if settings.max_epochs == 0 {
+        return impossible("max-epochs", &0, "train for at least one epoch");
+    }
+    if batch_size == 0 {
+        return impossible("batch_size", &0, "give at least one sample per step");
+    }
+    if !(learning_rate.is_finite() && learning_rate > 0.0) {
+        return impossible("learning_rate", &learning_rate, "give a number above 0");
+    }
+    if !(gamma.is_finite() && gamma > 0.0) {
+        return impossible("gamma", &gamma, "give a number above 0");
+    }
+    match Kept::from_save_top_k(settings.save_top_k) {
+        Some(kept) => Ok(kept),
+        None => impossible("save-top-k", &settings.save_top_k, "give -1 (all), 0 (none) or a number"),
+    }
+}
+
+fn backend(
+    settings: &SegmentationSettings,
+    grant: &Grant,
+) -> Result<(BackendName, ComputeDevice), RunError> {
+    let compute = match grant.kind {
+        DeviceKind::Cpu => ComputeDevice::Cpu,
+        DeviceKind::Mps => ComputeDevice::Mps,
+        // A worker process sees its own GPU alone.
+        DeviceKind::Cuda if is_worker_process() => ComputeDevice::Gpu(0),
+        DeviceKind::Cuda => ComputeDevice::Gpu(grant.index as usize),
+    };
+    let backend = match settings.backend.as_deref() {
+        None | Some("auto") => BackendName::best(compute)?,
+        Some(name) => name.parse()?,
+    };
+    Ok((backend, compute))
+}

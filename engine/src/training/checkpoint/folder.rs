@@ -1,0 +1,210 @@
+//! The `checkpoints/` folder of a run: writes whole checkpoints, deletes evicted ones.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use super::error::CheckpointError;
+use super::state::{Checkpoint, WEIGHTS};
+
+/// Name of the checkpoint a run goes on from.
+pub const LAST: &str = "last";
+/// A checkpoint that is being filled; left behind only by a run that was killed.
+const WRITING: &str = ".writing-";
+/// A checkpoint on its way out.
+const LEAVING: &str = ".leaving-";
+
+/// The name of a ranked checkpoint: `epoch=3-step=120-val_iou=0.41`.
+pub fn checkpoint_name(epoch: u32, step: u64, val_iou: f64) -> String {
+    format!("epoch={epoch}-step={step}-val_iou={val_iou:.2}")
+}
+
+/// The checkpoints of one run; there is one writer at a time.
+#[derive(Debug)]
+pub struct Checkpoints {
+    dir: PathBuf,
+}
+
+impl Checkpoints {
+    /// Opens the folder, making it if need be, and clears what a killed run left half-written.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Io`].
+    pub fn open(dir: PathBuf) -> Result<Self, CheckpointError> {
+        fs::create_dir_all(&dir).map_err(CheckpointError::io("made", &dir))?;
+        let checkpoints = Self { dir };
+        let leaving = checkpoints.dir.join(format!("{LEAVING}{LAST}"));
+        if leaving.is_dir() && !checkpoints.last().exists() {
+            // Killed between the two renames of a replacement: the old one is the last whole one.
+            rename(&leaving, &checkpoints.last())?;
+        }
+        for name in checkpoints.names()? {
+            if name.starts_with(WRITING) || name.starts_with(LEAVING) {
+                remove(&checkpoints.dir.join(name))?;
+            }
+        }
+        Ok(checkpoints)
+    }
+
+    /// The folder of a checkpoint.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// The folder of `last`.
+    pub fn last(&self) -> PathBuf {
+        self.path(LAST)
+    }
+
+    /// A name no checkpoint has: `name`, else `name-v1`, `name-v2`, …
+    ///
+    /// # Sources
+    /// Lightning, `ModelCheckpoint`, which counts versions the same way.
+    pub fn free_name(&self, name: &str) -> String {
+        if !self.path(name).exists() {
+            return name.to_owned();
+        }
+        let mut version = 1_u32;
+        while self.path(&format!("{name}-v{version}")).exists() {
+            version += 1;
+        }
+        format!("{name}-v{version}")
+    }
+
+    /// Writes a checkpoint under a name no other has, and returns its folder.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Io`]; then nothing stands under the name.
+    pub fn write(&self, name: &str, checkpoint: &Checkpoint) -> Result<PathBuf, CheckpointError> {
+        let aside = self.fill(name, checkpoint)?;
+        let path = self.path(name);
+        rename(&aside, &path)?;
+        sync_dir(&self.dir)?;
+        Ok(path)
+    }
+
+    /// Writes `last`, in place of the one before: a reader finds the old or the new one whole.
+    ///
+    /// Where the file system can not exchange two names at once, `last` is away for an instant between two
+    /// renames; [`Checkpoints::open`] puts it back if the run dies in it.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Io`]; then the one before stays.
+    pub fn write_last(&self, checkpoint: &Checkpoint) -> Result<PathBuf, CheckpointError> {
+        let aside = self.fill(LAST, checkpoint)?;
+        let last = self.last();
+        if !last.exists() {
+            rename(&aside, &last)?;
+        } else if exchange(&aside, &last).is_ok() {
+            sync_dir(&self.dir)?;
+            remove(&aside)?;
+        } else {
+            let leaving = self.dir.join(format!("{LEAVING}{LAST}"));
+            rename(&last, &leaving)?;
+            rename(&aside, &last)?;
+            sync_dir(&self.dir)?;
+            remove(&leaving)?;
+        }
+        sync_dir(&self.dir)?;
+        Ok(last)
+    }
+
+    /// Deletes a checkpoint; one that is gone already is fine.
+    ///
+    /// It is renamed first, so that no reader finds it half-deleted.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Io`].
+    pub fn delete(&self, name: &str) -> Result<(), CheckpointError> {
+        let leaving = self.dir.join(format!("{LEAVING}{name}"));
+        match fs::rename(self.path(name), &leaving) {
+            Ok(()) => remove(&leaving),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(CheckpointError::io("deleted", self.path(name))(error)),
+        }
+    }
+
+    /// Deletes every ranked checkpoint `is_known` does not know: those written after the checkpoint a run
+    /// goes on from, which it will write again.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Io`].
+    pub fn delete_unknown(&self, is_known: impl Fn(&str) -> bool) -> Result<(), CheckpointError> {
+        for name in self.names()? {
+            if name.starts_with("epoch=") && !is_known(&name) {
+                self.delete(&name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn names(&self) -> Result<Vec<String>, CheckpointError> {
+        let entries = fs::read_dir(&self.dir).map_err(CheckpointError::io("read", &self.dir))?;
+        entries
+            .map(|entry| {
+                let entry = entry.map_err(CheckpointError::io("read", &self.dir))?;
+                Ok(entry.file_name().to_string_lossy().into_owned())
+            })
+            .collect()
+    }
+
+    /// Fills a folder beside its place and flushes it.
+    fn fill(&self, name: &str, checkpoint: &Checkpoint) -> Result<PathBuf, CheckpointError> {
+        let aside = self.dir.join(format!("{WRITING}{name}"));
+        remove(&aside)?;
+        let filled = fill(&aside, checkpoint);
+        if filled.is_err() {
+            // The first error is the one to tell; what can not be removed now is cleared by the next `open`.
+            remove(&aside).unwrap_or_else(|error| tracing::warn!(%error, "half a checkpoint is left"));
+        }
+        filled.map(|()| aside)
+    }
+}
+
+fn fill(aside: &Path, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+    fs::create_dir(aside).map_err(CheckpointError::io("written", aside))?;
+    write_file(&aside.join(WEIGHTS), &checkpoint.weights)?;
+    for (file, bytes) in checkpoint.files(aside)? {
+        write_file(&aside.join(file), &bytes)?;
+    }
+    sync_dir(aside)
+}
+
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
+    let write = || {
+        let mut file = File::create(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(CheckpointError::io("written", path))
+}
+
+fn sync_dir(path: &Path) -> Result<(), CheckpointError> {
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(CheckpointError::io("flushed", path))
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), CheckpointError> {
+    fs::rename(from, to).map_err(CheckpointError::io("renamed", from))
+}
+
+fn remove(path: &Path) -> Result<(), CheckpointError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(CheckpointError::io("deleted", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Lets two names trade places at once.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn exchange(a: &Path, b: &Path) -> std::io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    Ok(renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE)?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn exchange(_a: &Path, _b: &Path) -> std::io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+#[cfg(test)]
+mod tests;

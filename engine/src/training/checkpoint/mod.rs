@@ -1,0 +1,20 @@
+//! Checkpoints: one folder each, whole or not there.
+//!
+//! A checkpoint holds everything a run needs to go on as if it had never stopped:
+//!
+//! | file | holds |
+//! |---|---|
+//! | `weights.safetensors` | parameters and buffers under their state-dict names |
+//! | `optimizer.safetensors` | both moments of AdamW, `{parameter}.exp_avg` and `{parameter}.exp_avg_sq` |
+//! | `state.json` | format version, counters, schedule, early stopping, top-k list, data order, names, settings |
+//!
+//! A folder is filled under a temporary name beside its place, each file and the folder flushed to the
+//! disk, then renamed. Nothing in it can execute code.
+
+mod error;
+mod folder;
+mod state;
+
+pub use error::CheckpointError;
+pub use folder::{Checkpoints, LAST, checkpoint_name};
+pub use state::{Checkpoint, DataOrder, FORMAT_VERSION, ModelShape, RunIdentity, State};

@@ -1,0 +1,178 @@
+//! What a checkpoint says of the run it was taken from.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::error::CheckpointError;
+use crate::models::NamedTensor;
+use crate::training::{EarlyStopping, ExponentialLr, OptimizerState, TopK, decode_tensors, encode_tensors};
+
+/// Version of the folder's form; raised with every change a reader has to know of.
+pub const FORMAT_VERSION: u32 = 1;
+
+pub(super) const WEIGHTS: &str = "weights.safetensors";
+pub(super) const OPTIMIZER: &str = "optimizer.safetensors";
+pub(super) const STATE: &str = "state.json";
+
+/// A checkpoint on the host.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// Bytes of `weights.safetensors`.
+    pub weights: Vec<u8>,
+    /// Moments of the optimizer.
+    pub optimizer_tensors: Vec<NamedTensor>,
+    /// Everything else.
+    pub state: State,
+}
+
+/// Contents of `state.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// [`FORMAT_VERSION`] of the writer.
+    pub format_version: u32,
+    /// Epoch the checkpoint was taken in, from 0.
+    pub epoch: u32,
+    /// Optimizer steps taken.
+    pub step: u64,
+    /// Where in the data the run goes on.
+    pub data_order: DataOrder,
+    /// What the task has summed over the epoch under way; null at its beginning.
+    pub epoch_sums: Value,
+    /// Optimizer steps of each parameter.
+    pub optimizer_steps: BTreeMap<String, u64>,
+    /// Learning rate of the epoch to go on with.
+    pub schedule: ExponentialLr,
+    /// Patience.
+    pub early_stopping: EarlyStopping,
+    /// Best checkpoints so far.
+    pub top_k: TopK,
+    /// Monitored value of the last validation; none if there was none, or it was not finite.
+    pub monitored: Option<f64>,
+    /// Metrics last logged; null where not finite.
+    pub metrics: BTreeMap<String, Option<f64>>,
+    /// Seconds trained so far.
+    pub elapsed_secs: f64,
+    /// The run.
+    pub run: RunIdentity,
+    /// The model.
+    pub model: ModelShape,
+    /// Hyperparameters of the run.
+    pub hyperparameters: Value,
+    /// Settings of the run.
+    pub settings: Value,
+}
+
+/// Where in the data a run goes on.
+///
+/// This is the whole state of every generator: order, augmentation and first weights are functions of the
+/// seed, the epoch and the sample, none carries state from batch to batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataOrder {
+    /// Seed of order and augmentation.
+    pub seed: u64,
+    /// Epoch to go on with, from 0.
+    pub next_epoch: u32,
+    /// Batches of that epoch already trained on; 0 at its beginning.
+    pub batches_done: u32,
+}
+
+/// Which run a checkpoint belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunIdentity {
+    /// Name of the run.
+    pub run_name: String,
+    /// Id of the run.
+    pub run_id: String,
+    /// The cv it belongs to.
+    pub cv_name: Option<String>,
+    /// The tune it belongs to.
+    pub tune_name: Option<String>,
+    /// Fold.
+    pub fold: u32,
+    /// Seed.
+    pub seed: u64,
+}
+
+/// What the weights are weights of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelShape {
+    /// Architecture.
+    pub arch: String,
+    /// Encoder.
+    pub encoder: String,
+    /// Bands of the input, in the order of its channels.
+    pub bands: Vec<String>,
+    /// Channels of the input.
+    pub in_channels: usize,
+}
+
+/// The one entry that is read before all others are trusted.
+#[derive(Deserialize)]
+struct Version {
+    format_version: u64,
+}
+
+impl Checkpoint {
+    /// Reads a checkpoint folder.
+    ///
+    /// # Errors
+    /// [`CheckpointError`], which names the file that is missing, cut or of another version.
+    pub fn read(path: &Path) -> Result<Self, CheckpointError> {
+        let state = State::read(path)?;
+        let weights = read_file(path, WEIGHTS)?;
+        safetensors::SafeTensors::deserialize(&weights).map_err(|e| damaged(path, WEIGHTS, &e))?;
+        let optimizer_tensors =
+            decode_tensors(&read_file(path, OPTIMIZER)?).map_err(|e| damaged(path, OPTIMIZER, &e))?;
+        Ok(Self { weights, optimizer_tensors, state })
+    }
+
+    /// Bytes of each file of the folder.
+    pub(super) fn files(&self, path: &Path) -> Result<[(&'static str, Vec<u8>); 2], CheckpointError> {
+        let optimizer = encode_tensors(&self.optimizer_tensors).map_err(|e| damaged(path, OPTIMIZER, &e))?;
+        let mut state = serde_json::to_vec_pretty(&self.state).map_err(|e| damaged(path, STATE, &e))?;
+        state.push(b'\n');
+        Ok([(OPTIMIZER, optimizer), (STATE, state)])
+    }
+
+    /// State of the optimizer, taken out.
+    pub fn take_optimizer(&mut self) -> OptimizerState {
+        OptimizerState {
+            steps: std::mem::take(&mut self.state.optimizer_steps),
+            tensors: std::mem::take(&mut self.optimizer_tensors),
+        }
+    }
+}
+
+impl State {
+    /// Reads `state.json` of a checkpoint folder alone.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] as for [`Checkpoint::read`].
+    pub fn read(path: &Path) -> Result<Self, CheckpointError> {
+        if !path.is_dir() {
+            return Err(CheckpointError::Absent { path: path.to_owned() });
+        }
+        let bytes = read_file(path, STATE)?;
+        let Version { format_version } =
+            serde_json::from_slice(&bytes).map_err(|e| damaged(path, STATE, &e))?;
+        if format_version != u64::from(FORMAT_VERSION) {
+            let path = path.to_owned();
+            return Err(CheckpointError::Version { path, found: format_version, supported: FORMAT_VERSION });
+        }
+        serde_json::from_slice(&bytes).map_err(|e| damaged(path, STATE, &e))
+    }
+}
+
+fn read_file(path: &Path, file: &'static str) -> Result<Vec<u8>, CheckpointError> {
+    std::fs::read(path.join(file)).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => CheckpointError::MissingFile { path: path.to_owned(), file },
+        _ => CheckpointError::Io { action: "read", path: path.join(file), source },
+    })
+}
+
+fn damaged(path: &Path, file: &'static str, reason: &dyn std::fmt::Display) -> CheckpointError {
+    CheckpointError::Damaged { path: path.to_owned(), file, reason: reason.to_string() }
+}
