@@ -171,6 +171,12 @@ pub enum PlacementError {
         /// The strategy.
         strategy: Strategy,
     },
+    /// Several machines are still to come.
+    #[error("`num-nodes` is {nodes}, but runs over several machines are not available yet: use 1")]
+    NodesNotYet {
+        /// Machines asked for.
+        nodes: u32,
+    },
     /// There is nothing to place a run on.
     #[error("no device to place a run on: list at least one with --devices")]
     NoDevice,

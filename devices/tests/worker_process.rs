@@ -7,18 +7,19 @@
     reason = "a test's own main"
 )]
 
+#[cfg(target_os = "linux")]
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, bounded};
 use engine_devices::{
-    AttachError, DeviceId, DeviceKind, Exit, ExitReport, Grant, LaunchError, Launcher, ProcessLauncher,
-    SendError, Worker, WorkerEvent, WorkerPort, attach_process, frame, is_worker_process,
+    Accelerator, AttachError, Exit, ExitReport, Grant, LaunchError, Launcher, ProcessLauncher, SendError,
+    Worker, WorkerEvent, WorkerPort, attach_process, frame, is_worker_process, select,
 };
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,7 @@ const FLOOD_BYTES: usize = 100 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Order {
     Echo(String),
+    #[cfg(target_os = "linux")]
     Describe,
     AttachAgain,
     Panic(String),
@@ -50,11 +52,19 @@ enum Order {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Said {
     Echo(String),
-    Described { environment: BTreeMap<String, String>, cores: Vec<usize>, group: i32 },
+    #[cfg(target_os = "linux")]
+    Described {
+        environment: BTreeMap<String, String>,
+        cores: Vec<usize>,
+        group: i32,
+        dies_with_parent: bool,
+    },
     AttachedTwice(bool),
     Done,
     Read(Vec<u8>),
-    Holding { child: u32 },
+    Holding {
+        child: u32,
+    },
 }
 
 fn main() -> ExitCode {
@@ -73,6 +83,7 @@ fn work(mut port: WorkerPort<Order, Said>) -> ExitCode {
     while let Some(order) = port.recv() {
         let answer = match order {
             Order::Echo(text) => Said::Echo(text),
+            #[cfg(target_os = "linux")]
             Order::Describe => describe(),
             Order::AttachAgain => {
                 Said::AttachedTwice(matches!(attach_process::<Order, Said>(), Err(AttachError::Twice)))
@@ -90,9 +101,12 @@ fn work(mut port: WorkerPort<Order, Said>) -> ExitCode {
                 Said::Done
             }
             Order::HoldWithChild(socket) => hold_with_child(&socket),
-            Order::Deaf => loop {
-                std::thread::park();
-            },
+            Order::Deaf => {
+                port.send(Said::Done).unwrap();
+                loop {
+                    std::thread::park();
+                }
+            }
             Order::Return => return ExitCode::from(7),
         };
         port.send(answer).unwrap();
@@ -100,12 +114,14 @@ fn work(mut port: WorkerPort<Order, Said>) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+#[cfg(target_os = "linux")]
 fn describe() -> Said {
     let mask = rustix::thread::sched_getaffinity(None).unwrap();
     Said::Described {
         environment: std::env::vars().collect(),
         cores: (0..rustix::thread::CpuSet::MAX_CPU).filter(|core| mask.is_set(*core)).collect(),
         group: rustix::process::getpgrp().as_raw_nonzero().get(),
+        dies_with_parent: rustix::process::parent_process_death_signal().unwrap() == Some(Signal::KILL),
     }
 }
 
@@ -143,14 +159,10 @@ struct Watched {
     events: Receiver<WorkerEvent<Said>>,
 }
 
+/// One core that this process may use.
 fn grant() -> Grant {
-    Grant {
-        device: DeviceId::new(DeviceKind::Cpu, 0),
-        kind: DeviceKind::Cpu,
-        index: 0,
-        cores: vec![0],
-        threads: 1,
-    }
+    let devices = select(Accelerator::Cpu, &["auto".to_owned()]).unwrap();
+    Grant { cores: vec![devices[0].cores[0]], threads: 1, ..devices[0].grant() }
 }
 
 impl Watched {
@@ -220,12 +232,16 @@ fn echo() {
     assert_eq!(watched.worker().send(Order::Return), Err(SendError::Gone));
 }
 
+#[cfg(target_os = "linux")]
 fn a_worker_is_held_to_its_grant() {
     let watched = Watched::launch();
     let pid = watched.pid();
-    let Said::Described { environment, cores, group } = watched.ask(Order::Describe) else { panic!() };
-    assert_eq!(cores, [0], "pinned to the granted core");
+    let Said::Described { environment, cores, group, dies_with_parent } = watched.ask(Order::Describe) else {
+        panic!()
+    };
+    assert_eq!(cores, grant().cores, "pinned to the granted core");
     assert_eq!(group, pid.as_raw_nonzero().get(), "leads a process group of its own");
+    assert!(dies_with_parent);
     for variable in ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"] {
         assert_eq!(environment[variable], "1");
     }
@@ -333,18 +349,14 @@ fn a_worker_dies_with_a_parent_that_is_killed() {
 fn be_a_parent(socket: &Path) -> ExitCode {
     let watched = Watched::launch();
     watched.order(Order::Hold(socket.to_owned()));
+    watched.order(Order::Deaf);
     loop {
         std::thread::park();
     }
 }
 
 fn a_worker_returns_when_its_input_ends() {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .env("ENGINE_WORKER", "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = worker_by_hand().spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     frame::write(&mut stdin, &Order::Echo("by hand".into())).unwrap();
     let mut stdout = child.stdout.take().unwrap();
@@ -354,9 +366,31 @@ fn a_worker_returns_when_its_input_ends() {
     assert!(child.wait().unwrap().success());
 }
 
+fn an_orphan_that_does_not_listen_ends_itself() {
+    let mut child = worker_by_hand().stderr(Stdio::null()).process_group(0).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    frame::write(&mut stdin, &Order::Deaf).unwrap();
+    assert_eq!(frame::read(child.stdout.as_mut().unwrap()).unwrap(), Some(Said::Done));
+    drop(stdin);
+    assert_eq!(child.wait().unwrap().signal(), Some(9));
+}
+
+#[cfg(target_os = "linux")]
+fn a_worker_whose_parent_is_gone_before_it_attaches_does_not_start() {
+    let output = worker_by_hand().env("ENGINE_WORKER_PARENT", "1").stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(output.status.code(), Some(101));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("Orphaned"), "{output:?}");
+}
+
+fn worker_by_hand() -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.env("ENGINE_WORKER", "1").stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+}
+
 fn a_worker_that_does_not_read_never_blocks_its_watcher() {
     let watched = Watched::launch();
-    watched.order(Order::Deaf);
+    assert_eq!(watched.ask(Order::Deaf), Said::Done);
     let big = "x".repeat(1 << 20);
     let full = (0..100).map(|_| watched.worker().send(Order::Echo(big.clone()))).find(Result::is_err);
     assert_eq!(full, Some(Err(SendError::Full)));
@@ -401,7 +435,7 @@ fn a_program_that_is_not_there_is_a_launch_error() {
     let launched: Result<Box<dyn Worker<Order>>, _> = launcher.launch("lost", &grant(), sink);
     match launched.err().unwrap() {
         error @ LaunchError::Spawn { .. } => {
-            assert!(error.to_string().ends_with("/nowhere/engine"), "{error}")
+            assert!(error.to_string().ends_with("/nowhere/engine"), "{error}");
         }
         other => panic!("{other:?}"),
     }
@@ -415,6 +449,7 @@ fn a_process_that_is_no_worker_can_not_attach() {
 
 const TESTS: &[(&str, fn())] = &[
     ("echo", echo),
+    #[cfg(target_os = "linux")]
     ("a_worker_is_held_to_its_grant", a_worker_is_held_to_its_grant),
     ("a_kill_from_outside_is_reported_as_its_signal", a_kill_from_outside_is_reported_as_its_signal),
     ("a_panic_is_code_101_with_its_message_in_the_tail", a_panic_is_code_101_with_its_message_in_the_tail),
@@ -430,6 +465,12 @@ const TESTS: &[(&str, fn())] = &[
     ("a_worker_that_dies_alone_takes_its_child_along", a_worker_that_dies_alone_takes_its_child_along),
     ("a_worker_dies_with_a_parent_that_is_killed", a_worker_dies_with_a_parent_that_is_killed),
     ("a_worker_returns_when_its_input_ends", a_worker_returns_when_its_input_ends),
+    ("an_orphan_that_does_not_listen_ends_itself", an_orphan_that_does_not_listen_ends_itself),
+    #[cfg(target_os = "linux")]
+    (
+        "a_worker_whose_parent_is_gone_before_it_attaches_does_not_start",
+        a_worker_whose_parent_is_gone_before_it_attaches_does_not_start,
+    ),
     (
         "a_worker_that_does_not_read_never_blocks_its_watcher",
         a_worker_that_does_not_read_never_blocks_its_watcher,
@@ -443,7 +484,15 @@ const TESTS: &[(&str, fn())] = &[
 fn run_tests() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let given = |flag: &str| arguments.iter().any(|argument| argument == flag);
-    let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let is_value = |place: usize| {
+        place > 0 && ["--format", "--color", "--test-threads"].contains(&&*arguments[place - 1])
+    };
+    let filters: Vec<&String> = arguments
+        .iter()
+        .enumerate()
+        .filter(|(place, argument)| !argument.starts_with('-') && !is_value(*place))
+        .map(|(_, argument)| argument)
+        .collect();
     let wanted = |name: &str| {
         filters.is_empty()
             || filters

@@ -134,7 +134,9 @@ impl ArtifactLayout {
     /// [`ArtifactError::NotAFolder`] and [`ArtifactError::NotWritable`].
     pub fn ensure_writable(&self) -> Result<(), ArtifactError> {
         let refused = |source: io::Error| match source.kind() {
-            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => ArtifactError::NotAFolder { path: self.dir.clone() },
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+                ArtifactError::NotAFolder { path: self.dir.clone() }
+            }
             _ => ArtifactError::NotWritable { path: self.dir.clone(), source },
         };
         std::fs::create_dir_all(&self.dir).map_err(refused)?;
@@ -153,7 +155,8 @@ impl ArtifactLayout {
             Level::Cv => self.cv_dir(name),
             Level::Run => {
                 let runs = self.folders(level)?;
-                let same = runs.iter().find(|run| split_run_folder(run).is_some_and(|(before, _)| before == name));
+                let same =
+                    runs.iter().find(|run| split_run_folder(run).is_some_and(|(before, _)| before == name));
                 match same {
                     Some(same) => self.parent(level).join(same),
                     None => return Ok(()),
@@ -179,7 +182,9 @@ impl ArtifactLayout {
     pub(crate) fn run_ids(&self) -> Result<HashSet<String>, ArtifactError> {
         let mut ids = HashSet::new();
         let mut add = |folders: &[String]| {
-            ids.extend(folders.iter().filter_map(|folder| split_run_folder(folder)).map(|(_, id)| id.to_owned()));
+            ids.extend(
+                folders.iter().filter_map(|folder| split_run_folder(folder)).map(|(_, id)| id.to_owned()),
+            );
         };
         add(&self.folders(Level::Run)?);
         for cv in self.folders(Level::Cv)? {
@@ -247,7 +252,10 @@ mod tests {
     fn paths_are_those_of_the_design() {
         let layout = ArtifactLayout::new("a");
         let cv = layout.cv_of_tune_dir("t", "t-cv0");
-        assert_eq!(ArtifactLayout::run_in(&cv, "t-cv0-run-f0s42", "k3j5h2x9"), Path::new("a/t/t-cv0/t-cv0-run-f0s42-k3j5h2x9"));
+        assert_eq!(
+            ArtifactLayout::run_in(&cv, "t-cv0-run-f0s42", "k3j5h2x9"),
+            Path::new("a/t/t-cv0/t-cv0-run-f0s42-k3j5h2x9")
+        );
         assert_eq!(layout.cv_dir("c"), Path::new("a/_cross_validations/c"));
         assert_eq!(layout.run_dir("r", "k3j5h2x9"), Path::new("a/_runs/r-k3j5h2x9"));
     }
@@ -313,6 +321,8 @@ mod tests {
         // Nobody, the superuser included, makes folders there.
         let error = ArtifactLayout::new("/proc/artifacts").ensure_writable().unwrap_err();
         assert!(matches!(error, ArtifactError::NotWritable { .. }), "{error}");
-        assert!(error.to_string().contains("--artifact-dir") && error.to_string().ends_with("/proc/artifacts"));
+        assert!(
+            error.to_string().contains("--artifact-dir") && error.to_string().ends_with("/proc/artifacts")
+        );
     }
 }

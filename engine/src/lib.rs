@@ -1,1 +1,44 @@
-//! engine
+//! Tune, cross-validate and train models over many devices, from one handle.
+//!
+//! Three levels, each callable on its own, each calling the one below: a *tune* tries many configurations, a *cv*
+//! trains one configuration on every fold and seed, a *run* trains one model.
+//!
+//! - [`Engine`]: built once with a [`Workload`](workload::Workload), started with a request, watched through its
+//!   [`EventStream`]
+//! - [`segmentation`]: the workload that comes with the engine; [`segmentation::jobs`] makes requests from a
+//!   configuration
+//! - [`config`], [`space`]: options, config files, search spaces
+//! - [`data`], [`folds`], [`models`], [`loss`], [`metrics`], [`training`]: the parts of a segmentation run, usable
+//!   alone
+//! - [`worker::run_if_worker`]: first line of `main` of an application that trains in child processes
+
+pub mod artifacts;
+pub mod augment;
+pub mod backend;
+pub mod config;
+pub mod data;
+pub mod engine;
+pub mod folds;
+pub mod loss;
+pub mod metrics;
+pub mod models;
+pub mod names;
+pub mod nn;
+pub mod seeds;
+pub mod segmentation;
+pub mod space;
+pub mod training;
+pub mod worker;
+pub mod workload;
+
+pub use engine_actors::events::Event;
+pub use engine_actors::outcome::{Cause, CvOutcome, Failure, RunOutcome, Status, TuneOutcome};
+pub use engine_actors::plan::{AfterTune, Cell, FailedCells, Hyperparameters, RunTask};
+pub use engine_actors::ports::Sampler;
+pub use engine_actors::protocol::{Phase, Progress};
+pub use engine_actors::score::Scoring;
+pub use engine_actors::stop::StopMode;
+pub use engine_actors::system::{JobError, JobHandle, Stopper};
+pub use engine_devices::{Accelerator, DeviceInfo, DeviceKind, InventoryError, PlacementError, Strategy};
+
+pub use self::engine::{CvRequest, Engine, EngineBuilder, EngineError, EventStream, RunRequest, TuneRequest};

@@ -1,6 +1,7 @@
 //! Pixel metrics and curves against torchmetrics' values, counted on the host and on the device.
 
 #![expect(clippy::unwrap_used, reason = "what cannot be read fails the test")]
+#![expect(clippy::print_stdout, reason = "what is skipped is named")]
 
 use std::path::PathBuf;
 

@@ -1,7 +1,6 @@
 //! `metrics.csv`: what was logged during a run, laid out as Lightning's `CSVLogger` does.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -159,8 +158,7 @@ impl MetricsCsv {
         for (name, value) in values {
             cells[self.columns.places[name]] = Some(*value);
         }
-        // Writing to a string can not fail.
-        drop(write!(lines, "{epoch},{step}"));
+        lines.push_str(&format!("{epoch},{step}"));
         for cell in cells {
             lines.push(',');
             if let Some(value) = cell {
@@ -232,7 +230,8 @@ fn read_header(path: &Path) -> Result<Vec<String>, CsvError> {
         _ => LineFileError::Open { path: path.to_owned(), source }.into(),
     })?;
     let mut names = fields(header.trim_end_matches(['\n', '\r']));
-    let metrics = if names.len() >= PLACE_COLUMNS.len() { names.split_off(PLACE_COLUMNS.len()) } else { vec![] };
+    let metrics =
+        if names.len() >= PLACE_COLUMNS.len() { names.split_off(PLACE_COLUMNS.len()) } else { vec![] };
     if names != PLACE_COLUMNS || metrics.iter().collect::<BTreeSet<_>>().len() != metrics.len() {
         return Err(not_metrics());
     }

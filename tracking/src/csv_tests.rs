@@ -53,7 +53,8 @@ fn points_of_one_place_share_a_row_and_empty_ones_leave_none() {
 fn values_that_are_not_finite_are_written_in_words_pandas_reads() {
     let (_folder, path) = scene();
     let mut csv = MetricsCsv::create(&path).unwrap();
-    let values = [("a", f64::NAN), ("b", f64::INFINITY), ("c", f64::NEG_INFINITY), ("d", 1e-300), ("e", -0.0)];
+    let values =
+        [("a", f64::NAN), ("b", f64::INFINITY), ("c", f64::NEG_INFINITY), ("d", 1e-300), ("e", -0.0)];
     csv.append(&[point(0, 1, &values)]).unwrap();
     assert_eq!(text(&path), "epoch,step,a,b,c,d,e\n0,1,nan,inf,-inf,1e-300,-0.0\n");
 }

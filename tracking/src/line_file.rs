@@ -106,7 +106,7 @@ fn end_of_whole_lines(file: &mut File, found_bytes: u64) -> io::Result<u64> {
         let start = end.saturating_sub(TAIL_BYTES);
         file.seek(SeekFrom::Start(start))?;
         tail.clear();
-        file.by_ref().take(end - start).read_to_end(&mut tail)?;
+        Read::take(&mut *file, end - start).read_to_end(&mut tail)?;
         if let Some(place) = tail.iter().rposition(|byte| *byte == b'\n') {
             return Ok(start + place as u64 + 1);
         }
@@ -152,7 +152,9 @@ mod tests {
     fn a_full_disk_is_an_error_that_names_the_file() {
         let mut file = LineFile::open(Path::new("/dev/full")).unwrap();
         let error = file.append("one\n").unwrap_err();
-        assert!(matches!(&error, LineFileError::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull));
+        assert!(
+            matches!(&error, LineFileError::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+        );
         assert!(error.to_string().contains("/dev/full"), "{error}");
     }
 }

@@ -27,7 +27,7 @@ pub(super) const PARENT_VARIABLE: &str = "ENGINE_WORKER_PARENT";
 pub(super) const CORES_VARIABLE: &str = "ENGINE_WORKER_CORES";
 
 /// How long an orphan may take to stop by itself before it ends itself.
-const ORPHAN_GRACE: Duration = Duration::from_secs(10);
+const ORPHAN_GRACE: Duration = Duration::from_secs(5);
 
 static ATTACHED: AtomicBool = AtomicBool::new(false);
 
@@ -43,7 +43,7 @@ pub fn is_worker_process() -> bool {
 ///
 /// Afterwards standard output goes to standard error, so that whatever a library prints can not get into the
 /// protocol, and standard input is empty. The process is pinned to its cores, is killed with whoever launched it
-/// (Linux: at once; elsewhere within ten seconds), and its port answers `None` from then on. Children that it starts
+/// (Linux: at once; elsewhere within seconds), and its port answers `None` from then on. Children that it starts
 /// are killed with it while the launching process lives to do so; they survive it only where both die at once.
 ///
 /// # Errors

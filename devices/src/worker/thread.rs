@@ -36,8 +36,9 @@ type Ended = Result<(), String>;
 
 impl<In, Out> ThreadLauncher<In, Out> {
     /// Workers that run `body`, each on a thread of its own. Its return is the worker's end.
-    pub fn new(body: impl Fn(WorkerPort<In, Out>) + Send + Sync + 'static) -> Self {
-        Self { body: Arc::new(body), grace: DETACH_GRACE }
+    #[must_use]
+    pub fn new(body: Arc<dyn Fn(WorkerPort<In, Out>) + Send + Sync>) -> Self {
+        Self { body, grace: DETACH_GRACE }
     }
 }
 

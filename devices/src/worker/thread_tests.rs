@@ -31,8 +31,12 @@ fn exited(exit: Exit) -> WorkerEvent<u32> {
     WorkerEvent::Exited(ExitReport { exit, stderr_tail: Vec::new(), peak_memory_bytes: None })
 }
 
+fn launcher(body: impl Fn(WorkerPort<u32, u32>) + Send + Sync + 'static) -> ThreadLauncher<u32, u32> {
+    ThreadLauncher::new(Arc::new(body))
+}
+
 fn doubler() -> ThreadLauncher<u32, u32> {
-    ThreadLauncher::new(|mut port: WorkerPort<u32, u32>| {
+    launcher(|mut port: WorkerPort<u32, u32>| {
         while let Some(number) = port.recv() {
             port.send(number * 2).unwrap();
         }
@@ -57,7 +61,7 @@ fn a_thread_answers_and_ends_when_its_handle_is_dropped() {
 
 #[test]
 fn everything_said_before_the_return_is_heard() {
-    let launcher = ThreadLauncher::new(|port: WorkerPort<u32, u32>| {
+    let launcher = launcher(|port: WorkerPort<u32, u32>| {
         for number in 0..1000 {
             port.send(number).unwrap();
         }
@@ -72,7 +76,7 @@ fn everything_said_before_the_return_is_heard() {
 
 #[test]
 fn a_panic_is_reported_with_its_message() {
-    let launcher = ThreadLauncher::new(|mut port: WorkerPort<u32, u32>| {
+    let launcher = launcher(|mut port: WorkerPort<u32, u32>| {
         let number = port.recv();
         panic!("no use for {number:?}");
     });
@@ -84,7 +88,7 @@ fn a_panic_is_reported_with_its_message() {
 #[test]
 fn a_thread_that_is_ahead_of_its_watcher_waits() {
     let (finished, finish) = bounded(1);
-    let launcher = ThreadLauncher::new(move |port: WorkerPort<u32, u32>| {
+    let launcher = launcher(move |port: WorkerPort<u32, u32>| {
         let more_than_fits = u32::try_from(OUTBOX_BOUND).unwrap() + 2;
         for number in 0..more_than_fits {
             port.send(number).unwrap();
@@ -114,7 +118,7 @@ fn a_thread_that_is_ahead_of_its_watcher_waits() {
 #[test]
 fn a_thread_that_does_not_read_never_blocks_its_watcher() {
     let (gate, go) = bounded::<()>(0);
-    let launcher = ThreadLauncher::new(move |_port: WorkerPort<u32, u32>| {
+    let launcher = launcher(move |_port: WorkerPort<u32, u32>| {
         let _: Result<(), _> = go.recv();
     });
     let (worker, events) = launch(&launcher);
@@ -129,7 +133,7 @@ fn a_thread_that_does_not_read_never_blocks_its_watcher() {
 fn a_killed_thread_hears_nothing_more_can_say_nothing_and_knows_it() {
     let (report, seen) = bounded(1);
     let (gate, go) = bounded::<()>(0);
-    let launcher = ThreadLauncher::new(move |mut port: WorkerPort<u32, u32>| {
+    let launcher = launcher(move |mut port: WorkerPort<u32, u32>| {
         let _: Result<(), _> = go.recv();
         let heard = port.recv();
         // More than fits: the last ones would wait for a watcher that is gone.
@@ -151,7 +155,7 @@ fn a_killed_thread_hears_nothing_more_can_say_nothing_and_knows_it() {
 fn a_killed_thread_that_never_looks_is_detached() {
     let (gate, go) = bounded::<()>(0);
     let (gone, ended) = bounded(1);
-    let mut launcher = ThreadLauncher::new(move |_port: WorkerPort<u32, u32>| {
+    let mut launcher = launcher(move |_port: WorkerPort<u32, u32>| {
         let _: Result<(), _> = go.recv();
         gone.send(()).unwrap();
     });

@@ -1,20 +1,21 @@
 //! The settings of one command, typed and checked.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use engine_actors::plan::{FailedCells, Hyperparameters};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::ConfigError;
 use super::hyperparameters::{check_hyperparameters, check_range};
 use super::options::{Command, Group};
+use super::reader::{Reader, without_repetition};
 use super::resolve::{Origin, Resolved, ResolvedOption};
 use super::value::OptionValue;
 use crate::names::check_name;
-use crate::segmentation::settings::{FoldMethod, SegmentationHyperparameters, SegmentationSettings, TestSplit};
+use crate::segmentation::settings::{
+    FoldMethod, SegmentationHyperparameters, SegmentationSettings, TestSplit,
+};
 
 /// Everything a command was told, checked as far as it can be without looking at data or devices.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,7 +115,7 @@ impl EngineConfig {
     /// [`ConfigError`] for a value that is needed and not there, a value out of its range, and two values that do not
     /// go together. Values of options that the command does not use are not held against each other.
     pub fn new(resolved: &Resolved, command: Command) -> Result<Self, ConfigError> {
-        let read = Reader { resolved };
+        let read = Reader::new(resolved);
         let settings = read.settings()?;
         if matches!(command, Command::Train) {
             read.fold(&settings)?;
@@ -135,7 +136,7 @@ impl EngineConfig {
             artifact_dir: read.needed("artifact-dir", read.path("artifact-dir"), "")?,
             name: read.name()?,
             fold: read.count("fold")?,
-            random_seed: read.seed()?,
+            random_seed: read.whole("random-seed")?,
             device: read.device()?,
             wandb,
             cv,
@@ -154,15 +155,13 @@ fn folds_there_are(settings: &SegmentationSettings) -> u32 {
     if settings.fold_method == FoldMethod::None { 1 } else { settings.total_folds }
 }
 
-/// Takes values of known kind out of what was resolved.
-struct Reader<'a> {
-    resolved: &'a Resolved,
-}
-
 impl Reader<'_> {
     fn settings(&self) -> Result<SegmentationSettings, ConfigError> {
-        let train_data_dir =
-            self.needed("train-data-dir", self.path("train-data-dir"), ", and there is nothing to train on without")?;
+        let train_data_dir = self.needed(
+            "train-data-dir",
+            self.path("train-data-dir"),
+            ", and there is nothing to train on without",
+        )?;
         let settings = SegmentationSettings {
             train_data_dir,
             test_split: self.test_split()?,
@@ -207,10 +206,14 @@ impl Reader<'_> {
                     "region" => "names of regions",
                     _ => "sample ids",
                 };
-                return Err(by.missing(format!(", but data-split-method {name} (set {}) needs {what}", method.origin)));
+                return Err(by.missing(format!(
+                    ", but data-split-method {name} (set {}) needs {what}",
+                    method.origin
+                )));
             }
             (None, Some(_)) => {
-                let why = format!(", but data-split-by (set {}) needs one of random, region, sample", by.origin);
+                let why =
+                    format!(", but data-split-by (set {}) needs one of random, region, sample", by.origin);
                 return Err(method.missing(why));
             }
             (Some(name), Some(items)) => match name.as_str() {
@@ -227,7 +230,11 @@ impl Reader<'_> {
         if self.count::<u32>("fold")? < there_are {
             return Ok(());
         }
-        self.refuse_beyond("fold", settings, format!("folds count from 0, so the last one is {}", there_are - 1))
+        self.refuse_beyond(
+            "fold",
+            settings,
+            format!("folds count from 0, so the last one is {}", there_are - 1),
+        )
     }
 
     fn n_folds(&self, settings: &SegmentationSettings) -> Result<(), ConfigError> {
@@ -238,7 +245,12 @@ impl Reader<'_> {
         self.refuse_beyond("n-folds", settings, format!("at most {there_are} can be used"))
     }
 
-    fn refuse_beyond(&self, key: &str, settings: &SegmentationSettings, rule: String) -> Result<(), ConfigError> {
+    fn refuse_beyond(
+        &self,
+        key: &str,
+        settings: &SegmentationSettings,
+        rule: String,
+    ) -> Result<(), ConfigError> {
         let none = settings.fold_method == FoldMethod::None;
         let limit = self.option(if none { "fold-method" } else { "total-folds" })?;
         Err(self.option(key)?.refused_with(limit, rule))
@@ -249,7 +261,11 @@ impl Reader<'_> {
             n_folds: self.optional_count("n-folds")?,
             n_randoms: self.count("n-randoms")?,
             scoring_metrics: self.different("scoring-metric")?,
-            multi_score_strategy: self.needed("multi-score-strategy", self.text("multi-score-strategy"), "")?,
+            multi_score_strategy: self.needed(
+                "multi-score-strategy",
+                self.text("multi-score-strategy"),
+                "",
+            )?,
             failed_cells: self.choice("failed-cells")?,
         })
     }
@@ -315,83 +331,9 @@ impl Reader<'_> {
         let Some(name) = self.text("name") else { return Ok(None) };
         match check_name(&name) {
             Ok(()) => Ok(Some(name)),
-            Err(error) => Err(self.option("name")?.refused(format!("a name that can be a folder's: it {error}"))),
-        }
-    }
-
-    fn seed(&self) -> Result<u64, ConfigError> {
-        let seed = self.whole("random-seed")?;
-        Ok(seed)
-    }
-
-    fn option(&self, key: &str) -> Result<&ResolvedOption, ConfigError> {
-        self.resolved.get(key).ok_or_else(|| ConfigError::UnknownOption { key: key.to_owned(), hint: String::new() })
-    }
-
-    fn value(&self, key: &str) -> Option<&OptionValue> {
-        self.resolved.get(key).map(|option| &option.value)
-    }
-
-    fn needed<T>(&self, key: &str, value: Option<T>, why: &str) -> Result<T, ConfigError> {
-        match value {
-            Some(value) => Ok(value),
-            None => Err(self.option(key)?.missing(why)),
-        }
-    }
-
-    fn text(&self, key: &str) -> Option<String> {
-        match self.value(key) {
-            Some(OptionValue::Text(text)) => Some(text.clone()),
-            _ => None,
-        }
-    }
-
-    fn path(&self, key: &str) -> Option<PathBuf> {
-        self.text(key).map(PathBuf::from)
-    }
-
-    fn list(&self, key: &str) -> Option<Vec<String>> {
-        match self.value(key) {
-            Some(OptionValue::List(items)) => Some(items.clone()),
-            _ => None,
-        }
-    }
-
-    fn different(&self, key: &str) -> Result<Vec<String>, ConfigError> {
-        let items = self.needed(key, self.list(key), "")?;
-        without_repetition(self.option(key)?, &items)?;
-        Ok(items)
-    }
-
-    fn flag(&self, key: &str) -> bool {
-        matches!(self.value(key), Some(OptionValue::Bool(true)))
-    }
-
-    /// One of an enum's names.
-    fn choice<T: DeserializeOwned>(&self, key: &str) -> Result<T, ConfigError> {
-        let text = self.needed(key, self.text(key), "")?;
-        let option = self.option(key)?;
-        serde_json::from_value(Value::String(text)).map_err(|error| option.refused(error.to_string()))
-    }
-
-    fn whole<T: TryFrom<i64>>(&self, key: &str) -> Result<T, ConfigError> {
-        let value = match self.value(key) {
-            Some(OptionValue::Int(value)) => Some(*value),
-            _ => None,
-        };
-        let value = self.needed(key, value, "")?;
-        let option = self.option(key)?;
-        T::try_from(value).map_err(|_| option.refused("an integer in the option's range"))
-    }
-
-    fn count<T: From<u32>>(&self, key: &str) -> Result<T, ConfigError> {
-        self.whole::<u32>(key).map(T::from)
-    }
-
-    fn optional_count(&self, key: &str) -> Result<Option<u32>, ConfigError> {
-        match self.value(key) {
-            Some(OptionValue::Absent) => Ok(None),
-            _ => self.count(key).map(Some),
+            Err(error) => {
+                Err(self.option("name")?.refused(format!("a name that can be a folder's: it {error}")))
+            }
         }
     }
 }
@@ -402,15 +344,9 @@ fn test_fraction(option: &ResolvedOption, items: &[String]) -> Result<f64, Confi
         _ => None,
     };
     let inside = fraction.filter(|fraction| *fraction > 0.0 && *fraction < 1.0);
-    inside.ok_or_else(|| option.refused("one number between 0 and 1, the test fraction, for data-split-method random"))
-}
-
-fn without_repetition(option: &ResolvedOption, items: &[String]) -> Result<(), ConfigError> {
-    let mut seen = HashSet::new();
-    match items.iter().find(|item| !seen.insert(item.as_str())) {
-        Some(twice) => Err(option.refused(format!("a list without repetitions, and {twice} is there twice"))),
-        None => Ok(()),
-    }
+    inside.ok_or_else(|| {
+        option.refused("one number between 0 and 1, the test fraction, for data-split-method random")
+    })
 }
 
 fn json(value: &OptionValue) -> Value {
@@ -484,11 +420,23 @@ mod tests {
     #[test]
     fn impossible_values_name_option_origin_and_remedy() {
         for (toml, command, needles) in [
-            ("[darts]\nn-folds = 6", Command::Cv, ["n-folds is 6", "total-folds is 5 (set by default)", "at most 5"]),
+            (
+                "[darts]\nn-folds = 6",
+                Command::Cv,
+                ["n-folds is 6", "total-folds is 5 (set by default)", "at most 5"],
+            ),
             ("[darts]\nfold = 5", Command::Train, ["fold is 5", "config.toml:2", "the last one is 4"]),
-            ("[darts]\nfold = 1\nfold-method = \"none\"", Command::Train, ["fold is 1", "fold-method is", "is 0"]),
+            (
+                "[darts]\nfold = 1\nfold-method = \"none\"",
+                Command::Train,
+                ["fold is 1", "fold-method is", "is 0"],
+            ),
             ("[darts]\ntotal-folds = 1", Command::Cv, ["total-folds is 1", "fold-method is", "at least 2"]),
-            ("[darts]\ndata-split-method = \"region\"", Command::Cv, ["data-split-by is not set", "2)", "regions"]),
+            (
+                "[darts]\ndata-split-method = \"region\"",
+                Command::Cv,
+                ["data-split-by is not set", "2)", "regions"],
+            ),
             ("[darts]\ndata-split-by = [0.2]", Command::Cv, ["data-split-method is not set", "2)", "sample"]),
             (
                 "[darts]\ndata-split-method = \"random\"\ndata-split-by = [1.0]",
@@ -497,7 +445,11 @@ mod tests {
             ),
             ("[darts]\ndevices = [0, 0]", Command::Cv, ["devices is", "0 is there twice", "config.toml:2"]),
             ("[darts]\ndevices = [\"auto\", 1]", Command::Cv, ["devices is", "auto alone", "config.toml:2"]),
-            ("[darts]\nlearning-rate = 0.0", Command::Cv, ["learning-rate is 0.0", "greater than 0", "toml:2"]),
+            (
+                "[darts]\nlearning-rate = 0.0",
+                Command::Cv,
+                ["learning-rate is 0.0", "greater than 0", "toml:2"],
+            ),
             ("[darts]\ngamma = 1.5", Command::Cv, ["gamma is 1.5", "at most 1", "config.toml:2"]),
             ("[darts]\nname = \"a/b\"", Command::Cv, ["name is \"a/b\"", "folder", "config.toml:2"]),
             ("[darts]\nbands = [\"a\", \"a\"]", Command::Cv, ["bands is", "twice", "config.toml:2"]),

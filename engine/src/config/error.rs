@@ -1,5 +1,6 @@
 //! What can be wrong with settings.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -7,6 +8,23 @@ use thiserror::Error;
 use super::document::DocumentError;
 use super::hyperparameters::HyperparameterError;
 use super::resolve::Origin;
+
+/// A value as it was set, for messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The option.
+    pub option: &'static str,
+    /// Its value.
+    pub value: String,
+    /// Where the value came from.
+    pub origin: Origin,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} is {} (set {})", self.option, self.value, self.origin)
+    }
+}
 
 /// Why settings can not be used.
 #[derive(Debug, Error)]
@@ -72,20 +90,12 @@ pub enum ConfigError {
         origin: Origin,
     },
     /// Two values that do not go together.
-    #[error("{option} is {value} (set {origin}) while {other} is {other_value} (set {other_origin}), but {rule}")]
+    #[error("{one} while {other}, but {rule}")]
     Conflict {
-        /// One option.
-        option: &'static str,
-        /// Its value.
-        value: String,
-        /// Where it came from.
-        origin: Origin,
-        /// The other option.
-        other: &'static str,
-        /// Its value.
-        other_value: String,
-        /// Where it came from.
-        other_origin: Origin,
+        /// The value that is refused.
+        one: Box<Setting>,
+        /// The value it does not go with.
+        other: Box<Setting>,
         /// What must hold.
         rule: String,
     },

@@ -56,7 +56,9 @@ pub enum HyperparameterError {
 ///
 /// # Errors
 /// [`HyperparameterError`] for a name that segmentation does not know, and a value it does not take.
-pub fn check_hyperparameters(values: &Hyperparameters) -> Result<SegmentationHyperparameters, HyperparameterError> {
+pub fn check_hyperparameters(
+    values: &Hyperparameters,
+) -> Result<SegmentationHyperparameters, HyperparameterError> {
     let mut named = Hyperparameters::new();
     for (name, value) in values {
         known(name, "")?;
@@ -165,14 +167,14 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn map(value: Value) -> Hyperparameters {
+    fn map(value: &Value) -> Hyperparameters {
         value.as_object().cloned().unwrap()
     }
 
     #[test]
     fn the_table_of_options_and_the_type_have_the_same_names_and_defaults() {
         let defaults = serde_json::to_value(SegmentationHyperparameters::default()).unwrap();
-        let mut of_type: Vec<_> = map(defaults).keys().cloned().collect();
+        let mut of_type: Vec<_> = map(&defaults).keys().cloned().collect();
         let mut of_table: Vec<_> = names().collect();
         of_type.sort();
         of_table.sort();
@@ -181,10 +183,13 @@ mod tests {
 
     #[test]
     fn named_values_replace_defaults_and_words_mean_no_value() {
-        let given = map(json!({"batch_size": 4, "focal_loss_alpha": "none", "bands": "all", "gamma": 1}));
+        let given = map(&json!({"batch_size": 4, "focal_loss_alpha": "none", "bands": "all", "gamma": 1}));
         let read = check_hyperparameters(&given).unwrap();
-        let expected =
-            SegmentationHyperparameters { batch_size: 4, gamma: 1.0, ..SegmentationHyperparameters::default() };
+        let expected = SegmentationHyperparameters {
+            batch_size: 4,
+            gamma: 1.0,
+            ..SegmentationHyperparameters::default()
+        };
         assert_eq!(read, expected);
     }
 
@@ -200,7 +205,7 @@ mod tests {
             (json!({"focal_loss_alpha": -0.5}), "from 0 to 1"),
             (json!({"augment": "D4"}), "augment can not be \"D4\""),
         ] {
-            let error = check_hyperparameters(&map(given)).unwrap_err().to_string();
+            let error = check_hyperparameters(&map(&given)).unwrap_err().to_string();
             assert!(error.contains(needle), "{error}");
         }
     }
@@ -218,6 +223,8 @@ mod tests {
         let checked = check_space(space("focal_loss_alpha", choice)).unwrap();
         let expected = Distribution::Choice(vec![json!(null), json!(0.9)]);
         assert_eq!(checked.parameters()[0].distribution, expected);
-        assert!(check_space(space("model_encoder", Distribution::Choice(vec![json!("a"), json!(1)]))).is_err());
+        assert!(
+            check_space(space("model_encoder", Distribution::Choice(vec![json!("a"), json!(1)]))).is_err()
+        );
     }
 }

@@ -14,15 +14,16 @@ mod file;
 mod hyperparameters;
 mod nearest;
 mod options;
+mod reader;
 mod resolve;
 mod value;
 
 pub use document::DocumentError;
 pub use engine_config::{CvConfig, DeviceConfig, EngineConfig, Trials, TuneConfig, WandbConfig};
-pub use error::ConfigError;
+pub use error::{ConfigError, Setting};
 pub use hyperparameters::{HyperparameterError, check_hyperparameters, check_space};
-pub use nearest::nearest;
 pub(crate) use nearest::hint;
+pub use nearest::nearest;
 pub use options::{Command, Group, Kind, OptionSpec, option, options};
 pub use resolve::{Origin, Resolved, ResolvedOption, Sources};
 pub use value::OptionValue;

@@ -206,12 +206,26 @@ const fn tune(key: &'static str, kind: Kind, help: &'static str) -> OptionSpec {
 }
 
 const OPTIONS: &[OptionSpec] = &[
-    spec(Group::Config, "config-file", Kind::Path, "Settings, TOML or YAML; config.toml in the working directory is read if it is there")
-        .only(EVERY),
+    spec(
+        Group::Config,
+        "config-file",
+        Kind::Path,
+        "Settings, TOML or YAML; config.toml in the working directory is read if it is there",
+    )
+    .only(EVERY),
     data("train-data-dir", Kind::Path, "Folder with config.toml, data.zarr and metadata.parquet [required]"),
-    data("data-split-method", Kind::Choice(&["random", "region", "sample"]), "How the held-out test set is chosen")
-        .absent("none"),
-    data("data-split-by", Kind::Texts, "The test set: a fraction for random, names for region, ids for sample").absent("none"),
+    data(
+        "data-split-method",
+        Kind::Choice(&["random", "region", "sample"]),
+        "How the held-out test set is chosen",
+    )
+    .absent("none"),
+    data(
+        "data-split-by",
+        Kind::Texts,
+        "The test set: a fraction for random, names for region, ids for sample",
+    )
+    .absent("none"),
     data(
         "fold-method",
         Kind::Choice(&["kfold", "shuffle", "stratified", "region", "region-stratified", "none"]),
@@ -224,19 +238,44 @@ const OPTIONS: &[OptionSpec] = &[
     data("bands", Kind::List, "Bands to use, in this order").absent("all"),
     spec(Group::Run, "name", Kind::Text, "Name of the run, cv or tune that is started").absent("generated"),
     spec(Group::Run, "fold", AT_LEAST_0, "Fold to validate on, from 0").default("0").only(&[Train]),
-    spec(Group::Run, "random-seed", Kind::Int { min: 0, max: i64::MAX }, "Seed of weights, order, augmentation; of a tune: of its search")
-        .default("42")
-        .only(&[Train, Tune, Test]),
+    spec(
+        Group::Run,
+        "random-seed",
+        Kind::Int { min: 0, max: i64::MAX },
+        "Seed of weights, order, augmentation; of a tune: of its search",
+    )
+    .default("42")
+    .only(&[Train, Tune, Test]),
     training("max-epochs", AT_LEAST_1, "Epochs at the most").default("100"),
-    training("early-stopping-patience", AT_LEAST_0, "Validations without improvement before a run ends; 0 = off").default("5"),
-    training("num-workers", Kind::Int { min: 0, max: 1024 }, "Threads that decode ahead of training; 0 = one thread")
-        .default("0")
-        .only(MODEL),
-    training("save-top-k", Kind::Int { min: -1, max: i32::MAX as i64 }, "Best checkpoints kept; 0 = none, -1 = all").default("1"),
-    training("weights-from-checkpoint", Kind::Path, "Start from the weights of this checkpoint").absent("none").only(MODEL),
-    training("continue-from-checkpoint", Kind::Path, "Go on from the whole training state of this checkpoint")
+    training(
+        "early-stopping-patience",
+        AT_LEAST_0,
+        "Validations without improvement before a run ends; 0 = off",
+    )
+    .default("5"),
+    training(
+        "num-workers",
+        Kind::Int { min: 0, max: 1024 },
+        "Threads that decode ahead of training; 0 = one thread",
+    )
+    .default("0")
+    .only(MODEL),
+    training(
+        "save-top-k",
+        Kind::Int { min: -1, max: i32::MAX as i64 },
+        "Best checkpoints kept; 0 = none, -1 = all",
+    )
+    .default("1"),
+    training("weights-from-checkpoint", Kind::Path, "Start from the weights of this checkpoint")
         .absent("none")
-        .only(&[Train]),
+        .only(MODEL),
+    training(
+        "continue-from-checkpoint",
+        Kind::Path,
+        "Go on from the whole training state of this checkpoint",
+    )
+    .absent("none")
+    .only(&[Train]),
     hyperparameter("model-arch", Kind::Text, "Architecture").default("Unet"),
     hyperparameter("model-encoder", Kind::Text, "Encoder").default("resnet34"),
     hyperparameter("model-encoder-weights", Kind::Text, "Pretrained encoder weights").absent("none"),
@@ -247,33 +286,67 @@ const OPTIONS: &[OptionSpec] = &[
     hyperparameter("focal-loss-gamma", Kind::Float, "Focusing exponent of the focal loss").default("2.0"),
     hyperparameter("batch-size", AT_LEAST_1, "Samples per optimizer step").default("8"),
     logging("artifact-dir", Kind::Path, "Folder for everything that is written").default("artifacts"),
-    logging("log-every-n-steps", AT_LEAST_0, "Log train metrics every so many steps; 0 = never").default("10").only(FIT),
-    logging("check-val-every-n-epoch", AT_LEAST_0, "Validate every so many epochs; 0 = after the last only").default("3").only(FIT),
-    logging("plot-every-n-val-epochs", AT_LEAST_0, "Draw figures every so many validations; 0 = never").default("5").only(FIT),
-    logging("wandb-entity", Kind::Text, "W&B entity; tracked there when the project is set too").absent("none"),
-    logging("wandb-project", Kind::Text, "W&B project; tracked there when the entity is set too").absent("none"),
-    device("accelerator", Kind::Choice(&["auto", "cpu", "gpu", "mps", "tpu"]), "Kind of device").default("auto"),
-    device("backend", Kind::Choice(&["auto", "tch", "flex", "cuda", "wgpu"]), "What computes; auto = the best one compiled in").default("auto"),
+    logging("log-every-n-steps", AT_LEAST_0, "Log train metrics every so many steps; 0 = never")
+        .default("10")
+        .only(FIT),
+    logging("check-val-every-n-epoch", AT_LEAST_0, "Validate every so many epochs; 0 = after the last only")
+        .default("3")
+        .only(FIT),
+    logging("plot-every-n-val-epochs", AT_LEAST_0, "Draw figures every so many validations; 0 = never")
+        .default("5")
+        .only(FIT),
+    logging("wandb-entity", Kind::Text, "W&B entity; tracked there when the project is set too")
+        .absent("none"),
+    logging("wandb-project", Kind::Text, "W&B project; tracked there when the entity is set too")
+        .absent("none"),
+    device("accelerator", Kind::Choice(&["auto", "cpu", "gpu", "mps", "tpu"]), "Kind of device")
+        .default("auto"),
+    device(
+        "backend",
+        Kind::Choice(&["auto", "tch", "flex", "cuda", "wgpu"]),
+        "What computes; auto = the best one compiled in",
+    )
+    .default("auto"),
     device(
         "strategy",
         Kind::Choice(&["auto", "cv-parallel", "tune-parallel", "ddp", "ddp_fork"]),
         "How devices are used: one after another, one run each, one cv each, all for one run",
     )
     .default("auto"),
-    device("devices", Kind::List, "Devices by index; on the CPU each is a slice of its cores").default("auto"),
+    device("devices", Kind::List, "Devices by index; on the CPU each is a slice of its cores")
+        .default("auto"),
     device("num-nodes", AT_LEAST_1, "Machines that take part").default("1"),
-    device("progress-timeout", AT_LEAST_1, "Seconds without progress after which a run is ended and counts as failed").default("600"),
+    device(
+        "progress-timeout",
+        AT_LEAST_1,
+        "Seconds without progress after which a run is ended and counts as failed",
+    )
+    .default("600"),
     cv("n-folds", AT_LEAST_1, "Folds that are used, from the first").absent("all"),
     cv("n-randoms", AT_LEAST_1, "Seeds per fold").default("3"),
     cv("scoring-metric", Kind::List, "Metrics the score is made of; :lower after a name = less is better")
         .default("val/JaccardIndex,val/Recall"),
-    cv("multi-score-strategy", Kind::Choice(&["harmonic", "arithmetic", "geometric", "min"]), "How several metrics become one score")
-        .default("harmonic"),
-    cv("failed-cells", Kind::Choice(&["fail-cv", "worst", "ignore"]), "What a run that did not complete does to the score of its cv")
-        .default("fail-cv"),
-    tune("n-trials", Kind::IntOr { min: 1, max: COUNT, word: "grid" }, "Configurations to try; grid = every combination").default("100"),
+    cv(
+        "multi-score-strategy",
+        Kind::Choice(&["harmonic", "arithmetic", "geometric", "min"]),
+        "How several metrics become one score",
+    )
+    .default("harmonic"),
+    cv(
+        "failed-cells",
+        Kind::Choice(&["fail-cv", "worst", "ignore"]),
+        "What a run that did not complete does to the score of its cv",
+    )
+    .default("fail-cv"),
+    tune(
+        "n-trials",
+        Kind::IntOr { min: 1, max: COUNT, word: "grid" },
+        "Configurations to try; grid = every combination",
+    )
+    .default("100"),
     tune("hpconfig", Kind::Path, "Search space, TOML or YAML; the config file if not given").absent("none"),
-    tune("retrain-and-test", Kind::Bool, "Train the best configuration on all train data and test it").default("false"),
+    tune("retrain-and-test", Kind::Bool, "Train the best configuration on all train data and test it")
+        .default("false"),
 ];
 
 #[cfg(test)]

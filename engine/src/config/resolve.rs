@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::document::{Document, place};
-use super::error::ConfigError;
+use super::error::{ConfigError, Setting};
 use super::file::{self, Found, FoundOptions};
 use super::nearest;
 use super::options::{OptionSpec, option, options};
@@ -82,7 +82,8 @@ impl Sources {
     /// not looked at.
     #[must_use]
     pub fn with_environment(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        let ours = variables.into_iter().filter(|(name, text)| name.starts_with("ENGINE_") && !text.is_empty());
+        let ours =
+            variables.into_iter().filter(|(name, text)| name.starts_with("ENGINE_") && !text.is_empty());
         self.environment.extend(ours);
         self
     }
@@ -199,24 +200,17 @@ impl ResolvedOption {
 
     /// An error about this value next to another one.
     pub(super) fn refused_with(&self, other: &Self, rule: impl Into<String>) -> ConfigError {
-        ConfigError::Conflict {
-            option: self.spec.key,
-            value: self.shown(),
-            origin: self.origin.clone(),
-            other: other.spec.key,
-            other_value: other.shown(),
-            other_origin: other.origin.clone(),
-            rule: rule.into(),
-        }
+        let (one, other) = (Box::new(self.setting()), Box::new(other.setting()));
+        ConfigError::Conflict { one, other, rule: rule.into() }
+    }
+
+    fn setting(&self) -> Setting {
+        Setting { option: self.spec.key, value: self.shown(), origin: self.origin.clone() }
     }
 
     /// An error about this value not being there.
     pub(super) fn missing(&self, why: impl Into<String>) -> ConfigError {
-        ConfigError::Missing {
-            option: self.spec.key,
-            why: why.into(),
-            environment: self.spec.environment(),
-        }
+        ConfigError::Missing { option: self.spec.key, why: why.into(), environment: self.spec.environment() }
     }
 }
 
@@ -410,7 +404,8 @@ mod tests {
         assert!(matches!(ask("none.toml"), Err(ConfigError::Document(_))));
         std::fs::write(folder.path().join("a.toml"), "[drats]\nfold = 1\n").unwrap();
         assert!(matches!(ask("a.toml"), Err(ConfigError::NoTable { .. })));
-        std::fs::write(folder.path().join("b.yaml"), "darts:\n  run:\n    fold: 3\n    subsample: ~\n").unwrap();
+        std::fs::write(folder.path().join("b.yaml"), "darts:\n  run:\n    fold: 3\n    subsample: ~\n")
+            .unwrap();
         let resolved = ask("b.yaml").unwrap();
         let fold = resolved.get("fold").unwrap();
         assert_eq!(fold.value, OptionValue::Int(3));

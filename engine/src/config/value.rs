@@ -148,7 +148,8 @@ fn scalar(spec: &OptionSpec, text: String) -> Result<OptionValue, Expected> {
 }
 
 fn choice(spec: &OptionSpec, names: &[&str], text: &str) -> Result<OptionValue, Expected> {
-    let same = |name: &str, text: &str| name.replace('_', "-").eq_ignore_ascii_case(&text.trim().replace('_', "-"));
+    let same =
+        |name: &str, text: &str| name.replace('_', "-").eq_ignore_ascii_case(&text.trim().replace('_', "-"));
     let find = |text: &str| {
         let read_as = READ_AS.iter().find(|(key, written, _)| *key == spec.key && same(written, text));
         read_as.map(|(_, _, name)| *name).or_else(|| names.iter().copied().find(|name| same(name, text)))
@@ -156,7 +157,8 @@ fn choice(spec: &OptionSpec, names: &[&str], text: &str) -> Result<OptionValue, 
     if let Some(name) = find(text) {
         return Ok(OptionValue::Text(name.to_owned()));
     }
-    let parts: Option<Vec<&str>> = text.split(['+', ',', ' ']).filter(|part| !part.is_empty()).map(find).collect();
+    let parts: Option<Vec<&str>> =
+        text.split(['+', ',', ' ']).filter(|part| !part.is_empty()).map(find).collect();
     match parts {
         Some(parts) if parts.len() > 1 => Err(only_one(spec, &parts)),
         _ => Err(format!("{}{}", expected(spec), nearest::hint(text, names.iter().copied()))),
@@ -168,7 +170,9 @@ fn only_one(spec: &OptionSpec, parts: &[&str]) -> Expected {
     let ddp = parts.iter().find(|part| part.starts_with("ddp"));
     match (parallel, ddp) {
         (Some(parallel), Some(ddp)) => {
-            format!("one or the other: {parallel} gives every run one device and {ddp} gives one run all of them")
+            format!(
+                "one or the other: {parallel} gives every run one device and {ddp} gives one run all of them"
+            )
         }
         _ => format!("{}, not several", expected(spec)),
     }
@@ -177,7 +181,9 @@ fn only_one(spec: &OptionSpec, parts: &[&str]) -> Expected {
 fn expected(spec: &OptionSpec) -> Expected {
     let range = |min: i64, max: i64| match max {
         i64::MAX => format!("an integer of at least {min}"),
-        _ if max == i64::from(u32::MAX) || max == i64::from(i32::MAX) => format!("an integer of at least {min}"),
+        _ if max == i64::from(u32::MAX) || max == i64::from(i32::MAX) => {
+            format!("an integer of at least {min}")
+        }
         _ => format!("an integer from {min} to {max}"),
     };
     let allowed = match spec.kind {

@@ -171,13 +171,9 @@ impl Reader<'_> {
         for number in 0..self.count(little)? {
             let mut ring = Vec::new();
             for _ in 0..self.count(little)? {
-                let mut point = [0.0; 2];
-                for dim in 0..dims {
-                    let bytes = self.take::<8>()?;
-                    let value = if little { f64::from_le_bytes(bytes) } else { f64::from_be_bytes(bytes) };
-                    if dim < 2 {
-                        point[dim] = value;
-                    }
+                let point = [self.coordinate(little)?, self.coordinate(little)?];
+                for _ in 2..dims {
+                    self.coordinate(little)?; // height or measure
                 }
                 if !point.iter().all(|value| value.is_finite()) {
                     return Err("a coordinate is not finite");
@@ -189,6 +185,11 @@ impl Reader<'_> {
             }
         }
         Ok(())
+    }
+
+    fn coordinate(&mut self, little: bool) -> Result<f64, &'static str> {
+        let bytes = self.take::<8>()?;
+        Ok(if little { f64::from_le_bytes(bytes) } else { f64::from_be_bytes(bytes) })
     }
 
     fn count(&mut self, little: bool) -> Result<u32, &'static str> {
@@ -254,7 +255,7 @@ mod tests {
 
     #[test]
     fn the_sweep_finds_what_comparing_all_finds() {
-        let mut generator = super::super::order::SplitMix64::new(3);
+        let mut generator = super::super::order::SplitMix64(3);
         let mut draw = |n: usize| -> Vec<Footprint> {
             (0..n)
                 .map(|_| {

@@ -6,16 +6,12 @@
 /// Steele, Lea and Flood 2014, Fast Splittable Pseudorandom Number Generators, fig. 16 (constants of
 /// `mix64variant13` by David Stafford).
 #[derive(Debug, Clone)]
-pub(super) struct SplitMix64(u64);
+pub(super) struct SplitMix64(pub(super) u64);
 
 /// Golden ratio of 2^64, the increment of the generator.
 const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl SplitMix64 {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
     /// The generator of one part of many: of one epoch, of one sample.
     pub(super) fn keyed(seed: u64, part: u64) -> Self {
         Self(mix(seed.wrapping_add(GAMMA)) ^ mix(part.wrapping_mul(GAMMA).wrapping_add(GAMMA)))
@@ -74,14 +70,14 @@ mod tests {
     #[test]
     fn splitmix64_gives_the_published_values() {
         // First outputs for seed 1234567, as in the reference programs of Vigna's splitmix64.c.
-        let mut generator = SplitMix64::new(1_234_567);
+        let mut generator = SplitMix64(1_234_567);
         let values: Vec<u64> = (0..3).map(|_| generator.next()).collect();
         assert_eq!(values, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
     }
 
     #[test]
     fn a_shuffle_is_a_permutation_and_fair() {
-        let mut generator = SplitMix64::new(7);
+        let mut generator = SplitMix64(7);
         let mut first = [0u32; 5];
         for _ in 0..5000 {
             let mut items = [0, 1, 2, 3, 4];

@@ -120,3 +120,80 @@ impl std::fmt::Debug for SampleArray {
         f.debug_struct("SampleArray").field("path", &self.path()).field("shape", &self.shape()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use zarrs::array::ArrayMetadata;
+
+    use super::*;
+
+    /// Seven samples of 2 bands, 4 rows and 6 columns, every value another one.
+    const SHAPE: [usize; 4] = [7, 2, 4, 6];
+
+    fn values() -> Vec<f32> {
+        (0..SHAPE.iter().product::<usize>()).map(|value| value as f32 + 0.25).collect()
+    }
+
+    fn version_3(chunk: [usize; 4], codecs: &Value) -> Value {
+        json!({
+            "zarr_format": 3, "node_type": "array", "shape": SHAPE, "data_type": "float32", "fill_value": "NaN",
+            "chunk_grid": { "name": "regular", "configuration": { "chunk_shape": chunk } },
+            "chunk_key_encoding": { "name": "default", "configuration": { "separator": "/" } },
+            "codecs": codecs,
+        })
+    }
+
+    fn version_2(chunk: [usize; 4], compressor: &Value, separator: &str, dtype: &str) -> Value {
+        json!({
+            "zarr_format": 2, "shape": SHAPE, "chunks": chunk, "dtype": dtype, "fill_value": null,
+            "order": "C", "filters": null, "compressor": compressor, "dimension_separator": separator,
+        })
+    }
+
+    /// Writes the array with the library's own writer and reads every sample back.
+    fn round_trip(metadata: &Value) {
+        let directory = tempfile::TempDir::new().unwrap();
+        let store = Arc::new(FilesystemStore::new(directory.path()).unwrap());
+        let metadata: ArrayMetadata = serde_json::from_value(metadata.clone()).unwrap();
+        let array = Array::new_with_metadata(store, "/x", metadata.clone()).unwrap();
+        array.store_metadata().unwrap();
+        array.store_array_subset(&array.subset_all(), values()).unwrap();
+        let axes = &["samples", "bands", "height", "width"];
+        let read = SampleArray::open(directory.path(), "x", "float32", axes).unwrap();
+        assert_eq!(read.shape(), SHAPE);
+        let item = SHAPE[1..].iter().product::<usize>();
+        for (row, expected) in values().chunks(item).enumerate() {
+            assert_eq!(read.read::<f32>(row).unwrap(), expected, "row {row} of {metadata:?}");
+        }
+    }
+
+    #[test]
+    fn every_codec_and_chunk_shape_reads_back() {
+        let bytes = json!({ "name": "bytes", "configuration": { "endian": "little" } });
+        let big = json!({ "name": "bytes", "configuration": { "endian": "big" } });
+        let zstd = json!({ "name": "zstd", "configuration": { "level": 3, "checksum": true } });
+        let gzip = json!({ "name": "gzip", "configuration": { "level": 5 } });
+        let blosc = json!({ "name": "blosc", "configuration": {
+            "cname": "lz4", "clevel": 5, "shuffle": "shuffle", "typesize": 4, "blocksize": 0 } });
+        let sharded = json!({ "name": "sharding_indexed", "configuration": {
+            "chunk_shape": [1, 2, 4, 6], "codecs": [bytes, zstd],
+            "index_codecs": [bytes, { "name": "crc32c" }], "index_location": "end" } });
+        let v2_blosc = json!({ "id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0 });
+        for chunk in [[1, 2, 4, 6], [3, 2, 4, 6], [2, 1, 3, 4]] {
+            for codecs in [json!([bytes]), json!([big, zstd]), json!([bytes, gzip]), json!([bytes, blosc])] {
+                round_trip(&version_3(chunk, &codecs));
+            }
+            for compressor in [
+                Value::Null,
+                v2_blosc.clone(),
+                json!({ "id": "zstd", "level": 1 }),
+                json!({ "id": "gzip", "level": 1 }),
+            ] {
+                round_trip(&version_2(chunk, &compressor, ".", "<f4"));
+                round_trip(&version_2(chunk, &compressor, "/", ">f4"));
+            }
+        }
+        round_trip(&version_3([4, 2, 4, 6], &json!([sharded])));
+    }
+}

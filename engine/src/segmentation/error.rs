@@ -35,7 +35,9 @@ pub enum RunError {
         remedy: &'static str,
     },
     /// No whole batch can be made.
-    #[error("`batch_size` is {batch_size}, but the train set has {samples} samples; choose {samples} or less")]
+    #[error(
+        "`batch_size` is {batch_size}, but the train set has {samples} samples; choose {samples} or less"
+    )]
     BatchLargerThanTrainSet {
         /// Samples asked for.
         batch_size: usize,

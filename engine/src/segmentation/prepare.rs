@@ -61,13 +61,8 @@ pub(super) fn train_loader(
             Some(Arc::new(pipeline))
         }
     };
-    let config = LoaderConfig {
-        shuffle: Some(seed),
-        drop_last: true,
-        augment,
-        augment_seed: seed,
-        ..in_order(setup)
-    };
+    let config =
+        LoaderConfig { shuffle: Some(seed), drop_last: true, augment, augment_seed: seed, ..in_order(setup) };
     Ok(Loader::new(Arc::clone(folder), rows, config)?)
 }
 

@@ -107,10 +107,7 @@ fn check(
     }
 }
 
-fn backend(
-    settings: &SegmentationSettings,
-    grant: &Grant,
-) -> Result<(BackendName, ComputeDevice), RunError> {
+fn backend(settings: &SegmentationSettings, grant: &Grant) -> Result<(BackendName, ComputeDevice), RunError> {
     let compute = match grant.kind {
         DeviceKind::Cpu => ComputeDevice::Cpu,
         DeviceKind::Mps => ComputeDevice::Mps,

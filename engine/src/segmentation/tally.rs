@@ -90,7 +90,8 @@ impl Tally {
         }
         let waiting = std::mem::take(&mut self.waiting);
         let steps: Vec<u64> = waiting.iter().map(|one| one.step).collect();
-        let (totals, pixels): (Vec<_>, Vec<_>) = waiting.into_iter().map(|one| (one.total, one.pixels)).unzip();
+        let (totals, pixels): (Vec<_>, Vec<_>) =
+            waiting.into_iter().map(|one| (one.total, one.pixels)).unzip();
         let (totals, pixels) = (values(Tensor::cat(totals, 0))?, values(Tensor::cat(pixels, 0))?);
         for ((step, total), pixels) in steps.into_iter().zip(totals).zip(pixels) {
             let loss = Sums::mean_loss(total, pixels);
@@ -137,10 +138,7 @@ impl Tally {
 
 /// Reads a tensor of one element.
 pub(super) fn value(tensor: Tensor<1>) -> Result<f64, RunError> {
-    values(tensor)?
-        .first()
-        .copied()
-        .ok_or_else(|| RunError::LostValue { reason: "it has no element".into() })
+    values(tensor)?.first().copied().ok_or_else(|| RunError::LostValue { reason: "it has no element".into() })
 }
 
 fn values(tensor: Tensor<1>) -> Result<Vec<f64>, RunError> {

@@ -51,7 +51,7 @@ pub enum SpaceError {
         parameter: String,
         /// What is wrong.
         #[source]
-        source: DistributionError,
+        source: Box<DistributionError>,
         /// File and line.
         place: String,
     },

@@ -100,7 +100,10 @@ impl SearchSpace {
 
     /// The space with every constant and every choice replaced.
     #[must_use]
-    pub(crate) fn map_values(mut self, replace: impl Fn(&str, serde_json::Value) -> serde_json::Value) -> Self {
+    pub(crate) fn map_values(
+        mut self,
+        replace: impl Fn(&str, serde_json::Value) -> serde_json::Value,
+    ) -> Self {
         for Parameter { name, distribution, .. } in &mut self.parameters {
             match distribution {
                 Distribution::Constant(value) => *value = replace(name, value.take()),
@@ -131,7 +134,7 @@ impl SearchSpace {
             }
             parameter.distribution.check().map_err(|source| SpaceError::Parameter {
                 parameter: parameter.name.clone(),
-                source,
+                source: Box::new(source),
                 place: place(),
             })?;
         }

@@ -28,7 +28,10 @@ pub(super) fn load(path: &Path) -> Result<SearchSpace, SpaceError> {
         let name = snake(&entry.key);
         match distribution(&entry.node) {
             Ok(distribution) => Ok(Parameter { name, distribution, line: entry.line }),
-            Err(source) => Err(SpaceError::Parameter { parameter: name, source, place: place(entry.line) }),
+            Err(source) => {
+                let (source, place) = (Box::new(source), place(entry.line));
+                Err(SpaceError::Parameter { parameter: name, source, place })
+            }
         }
     });
     SearchSpace::checked(parameters.collect::<Result<_, _>>()?, Some(path.to_owned()))
@@ -119,16 +122,22 @@ fn choice(items: &[Node]) -> Result<Distribution, DistributionError> {
     choices.map(Distribution::Choice).ok_or(DistributionError::NotJson)
 }
 
-fn needed<'a>(table: &'a Table, distribution: &'static str, key: &'static str) -> Result<&'a Node, DistributionError> {
+fn needed<'a>(
+    table: &'a Table,
+    distribution: &'static str,
+    key: &'static str,
+) -> Result<&'a Node, DistributionError> {
     let entry = table.get(key).ok_or(DistributionError::Missing { distribution, key })?;
     Ok(&entry.node)
 }
 
 /// A key that is not there to be read is a mistake, not a remark.
 fn only(table: &Table, distribution: &'static str, keys: &[&str]) -> Result<(), DistributionError> {
-    let stranger = table.entries.iter().map(|entry| snake(&entry.key)).find(|key| {
-        key != "distribution" && !keys.contains(&key.as_str())
-    });
+    let stranger = table
+        .entries
+        .iter()
+        .map(|entry| snake(&entry.key))
+        .find(|key| key != "distribution" && !keys.contains(&key.as_str()));
     match stranger {
         None => Ok(()),
         Some(key) => Err(DistributionError::UnknownKey {
@@ -275,7 +284,8 @@ seed = {distribution = "value", value = 7}
             ("1979-05-27", "a date"),
             ("[1.0, inf]", "not finite"),
         ] {
-            let error = load_text("hp.toml", &format!("[hyperparameters]\na = 1\nb-c = {written}\n")).unwrap_err();
+            let error =
+                load_text("hp.toml", &format!("[hyperparameters]\na = 1\nb-c = {written}\n")).unwrap_err();
             let message = error.to_string();
             assert!(message.contains(needle), "{written}: {message}");
             assert!(message.contains("parameter b_c") && message.contains("hp.toml:3"), "{message}");

@@ -47,7 +47,8 @@ impl RandomSampler {
     fn draw(&mut self) -> Option<Hyperparameters> {
         (0..KNOWN_IN_A_ROW).find_map(|_| {
             let rng = &mut self.rng;
-            let drawn = configuration(&self.space, |parameter| Some(parameter.distribution.quantile(rng.unit())))?;
+            let drawn =
+                configuration(&self.space, |parameter| Some(parameter.distribution.quantile(rng.unit())))?;
             (!self.known.contains(&identity(&drawn))).then_some(drawn)
         })
     }
@@ -55,8 +56,12 @@ impl RandomSampler {
     /// The first unknown configuration from a random one on, in the order of the grid. Looks at one more than are
     /// known at the most.
     fn enumerate(&mut self) -> Option<Hyperparameters> {
-        let counts: Vec<u128> =
-            self.space.parameters.iter().map(|parameter| parameter.distribution.cardinality()).collect::<Option<_>>()?;
+        let counts: Vec<u128> = self
+            .space
+            .parameters
+            .iter()
+            .map(|parameter| parameter.distribution.cardinality())
+            .collect::<Option<_>>()?;
         let mut digits: Vec<u128> = counts.iter().map(|count| self.rng.below(*count)).collect();
         for _ in 0..=self.known.len() {
             let candidate = at(&self.space, &digits)?;
@@ -96,7 +101,8 @@ impl GridSampler {
     /// # Errors
     /// [`SpaceError::NotEnumerable`] for a parameter that is something else.
     pub fn new(space: SearchSpace) -> Result<Self, SpaceError> {
-        let listed = |distribution: &_| matches!(distribution, Distribution::Constant(_) | Distribution::Choice(_));
+        let listed =
+            |distribution: &_| matches!(distribution, Distribution::Constant(_) | Distribution::Choice(_));
         match space.parameters.iter().find(|parameter| !listed(&parameter.distribution)) {
             None => Ok(Self { space }),
             Some(parameter) => Err(SpaceError::NotEnumerable {
@@ -170,12 +176,9 @@ mod tests {
     #[test]
     fn a_grid_is_the_full_product_with_the_last_parameter_fastest() {
         let constant = Distribution::Constant(json!("c"));
-        let mut grid = GridSampler::new(space(&[
-            ("a", choice(&[1, 2])),
-            ("b", constant),
-            ("c", choice(&[5, 6, 5, 7])),
-        ]))
-        .unwrap();
+        let mut grid =
+            GridSampler::new(space(&[("a", choice(&[1, 2])), ("b", constant), ("c", choice(&[5, 6, 5, 7]))]))
+                .unwrap();
         assert_eq!(grid.trials(), 6);
         let all: Vec<_> = (0..).map_while(|trial| grid.propose(trial)).map(Value::Object).collect();
         let row = |a: i64, c: i64| json!({"a": a, "b": "c", "c": c});
@@ -185,7 +188,9 @@ mod tests {
 
     #[test]
     fn a_grid_names_the_parameter_it_can_not_enumerate() {
-        for of in [Distribution::Uniform { low: 0.0, high: 1.0 }, Distribution::IntUniform { low: 0, high: 1 }] {
+        for of in
+            [Distribution::Uniform { low: 0.0, high: 1.0 }, Distribution::IntUniform { low: 0, high: 1 }]
+        {
             let error = GridSampler::new(space(&[("a", choice(&[1])), ("lr", of)])).unwrap_err().to_string();
             assert!(error.contains("parameter lr is") && error.contains("constants and choices"), "{error}");
         }
@@ -201,10 +206,11 @@ mod tests {
             ]),
             DEFAULT_SEED,
         );
-        let drawn: Vec<i64> = (0..4).map(|trial| sampler.propose(trial).unwrap()["n"].as_i64().unwrap()).collect();
-        assert_eq!(drawn, [0, 0, 0, 0]);
+        let drawn: Vec<i64> =
+            (0..4).map(|trial| sampler.propose(trial).unwrap()["n"].as_i64().unwrap()).collect();
+        assert_eq!(drawn, [16, 35, 87, 81]);
         let rate = sampler.propose(0).unwrap()["lr"].as_f64().unwrap();
-        assert!((rate - 0.0).abs() < 1e-12, "{rate}");
+        assert!((rate - 0.003041793710311465).abs() < 1e-12, "{rate}");
     }
 
     #[test]
@@ -212,7 +218,8 @@ mod tests {
         let mut values = vec![1; 5000];
         values.push(2);
         let mut sampler = RandomSampler::new(space(&[("a", choice(&values))]), 1);
-        let drawn: HashSet<_> = (0..2).map(|trial| sampler.propose(trial).unwrap()["a"].as_i64().unwrap()).collect();
+        let drawn: HashSet<_> =
+            (0..2).map(|trial| sampler.propose(trial).unwrap()["a"].as_i64().unwrap()).collect();
         assert_eq!(drawn, HashSet::from([1, 2]));
         assert!(sampler.propose(2).is_none());
     }

@@ -264,7 +264,8 @@ impl Restore {
     }
 
     fn restore<const D: usize>(&mut self, param: &Param<Tensor<D>>) -> Result<(), OptimizerError> {
-        let name = self.optimizer.names.get(&param.id).filter(|name| self.optimizer.steps.contains_key(*name));
+        let name =
+            self.optimizer.names.get(&param.id).filter(|name| self.optimizer.steps.contains_key(*name));
         let Some(name) = name.cloned() else { return Ok(()) };
         self.seen += 1;
         let mean = self.take(mean_name(&name), param)?;

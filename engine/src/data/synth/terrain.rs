@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn noise_has_mean_zero_and_variance_one() {
-        let mut generator = SplitMix64::new(1);
+        let mut generator = SplitMix64(1);
         let values: Vec<f64> = (0..20_000).map(|_| f64::from(normal(&mut generator))).collect();
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64;

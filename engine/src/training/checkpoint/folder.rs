@@ -16,7 +16,8 @@ const LEAVING: &str = ".leaving-";
 
 /// The name of a ranked checkpoint: `epoch=3-step=120-val_iou=0.41`.
 pub fn checkpoint_name(epoch: u32, step: u64, val_iou: f64) -> String {
-    format!("epoch={epoch}-step={step}-val_iou={val_iou:.2}")
+    // Rust writes `NaN` where Python writes `nan`.
+    format!("epoch={epoch}-step={step}-val_iou={val_iou:.2}").to_lowercase()
 }
 
 /// The checkpoints of one run; there is one writer at a time.

@@ -1,0 +1,75 @@
+//! What the ParquetSink hears and answers.
+
+use std::path::PathBuf;
+
+use actix::{MailboxError, Message};
+use thiserror::Error;
+
+use crate::outcome::{CvOutcome, RunOutcome};
+
+/// The runs of a cv so far. Sent by its CvActor after a run ended, never while another is unanswered.
+///
+/// Writes `run_infos.parquet` of the cv anew, without score. Twice writes it twice. If it never comes, the table appears with
+/// the score.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), SinkError>")]
+pub struct RunInfoReady {
+    /// Folder of the cv.
+    pub cv_dir: PathBuf,
+    /// Every run that ended, in the order of the plan's cells.
+    pub runs: Vec<RunOutcome>,
+}
+
+/// A cv is over. Sent once by its CvActor, as its last message.
+///
+/// Writes `run_infos.parquet` of the cv, and adds its rows to the tune's table. Twice adds them twice.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), SinkError>")]
+pub struct CvScored {
+    /// Everything there is to write.
+    pub outcome: Box<CvOutcome>,
+    /// The tune's table, if the cv belongs to a tune.
+    pub tune_table: Option<PathBuf>,
+}
+
+const _: () = assert!(size_of::<RunInfoReady>() <= 64 && size_of::<CvScored>() <= 64);
+
+/// Why tables were not written.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SinkError {
+    /// A table can not be written.
+    #[error("a table is not written: {path}")]
+    Table {
+        /// The table.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: engine_tracking::run_info::RunInfoError,
+    },
+    /// The folder of a table can not be made.
+    #[error("the folder of a table can not be made: {path}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The thread that writes tables is gone.
+    #[error("tables are not written any more: their thread ended, see the log")]
+    Gone,
+}
+
+/// What an answer of the sink says went wrong, with its causes, for people.
+pub(crate) fn failure(answer: Result<Result<(), SinkError>, MailboxError>) -> Option<String> {
+    let error = answer.unwrap_or(Err(SinkError::Gone)).err()?;
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(source) = cause {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        cause = source.source();
+    }
+    Some(text)
+}

@@ -1,0 +1,168 @@
+//! Building an engine.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use engine_actors::ports::WorkerLauncher;
+use engine_actors::system::{ActorSystem, SystemConfig};
+use engine_devices::{Accelerator, DeviceInfo, DeviceKind, ProcessLauncher, Strategy, inventory, select_among};
+
+use super::error::EngineError;
+use super::events::EventStream;
+use crate::artifacts::ArtifactLayout;
+use crate::names::Names;
+use crate::worker::thread_launcher;
+use crate::workload::Workload;
+
+/// Runs without progress for this long have failed, unless told otherwise.
+const PROGRESS_TIMEOUT: Duration = Duration::from_secs(600);
+/// Runs on one device at a time.
+const SLOTS: u32 = 1;
+
+/// Where the work of runs happens.
+enum Workers {
+    Threads(Arc<dyn Workload>),
+    Processes,
+}
+
+/// What an engine is to be. Every field has a default; [`EngineBuilder::build`] checks them all.
+pub struct EngineBuilder {
+    workers: Workers,
+    artifact_dir: PathBuf,
+    accelerator: Accelerator,
+    devices: Vec<String>,
+    supported: Vec<DeviceKind>,
+    strategy: Strategy,
+    progress_timeout: Duration,
+}
+
+impl EngineBuilder {
+    /// Folder for everything that is written; `artifacts` in the working directory if not set.
+    #[must_use]
+    pub fn artifact_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.artifact_dir = folder.into();
+        self
+    }
+
+    /// Kind of device; found out if not set.
+    #[must_use]
+    pub fn accelerator(mut self, accelerator: Accelerator) -> Self {
+        self.accelerator = accelerator;
+        self
+    }
+
+    /// Devices by index, or `auto`. On the CPU each is a slice of the cores.
+    #[must_use]
+    pub fn devices(mut self, devices: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.devices = devices.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Kinds of device the workload can use; all if not set. `auto` passes over the others.
+    #[must_use]
+    pub fn supported(mut self, kinds: impl IntoIterator<Item = DeviceKind>) -> Self {
+        self.supported = kinds.into_iter().collect();
+        self
+    }
+
+    /// How devices are used; one after another if not set.
+    #[must_use]
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
+    /// Time without progress after which a run has failed; ten minutes if not set.
+    #[must_use]
+    pub fn progress_timeout(mut self, timeout: Duration) -> Self {
+        self.progress_timeout = timeout;
+        self
+    }
+
+    /// Runs happen in child processes of this executable, whose `main` must begin with
+    /// [`run_if_worker`](crate::worker::run_if_worker). Without this they happen on threads of this process.
+    #[must_use]
+    pub fn process_workers(mut self) -> Self {
+        self.workers = Workers::Processes;
+        self
+    }
+
+    /// Checks everything and starts the actors. Nothing is written before the first job.
+    ///
+    /// # Errors
+    /// [`EngineError`] for devices that are not there, a strategy that can not be followed on them, a program
+    /// that can not be started again, and actors that do not start.
+    pub fn build(self) -> Result<Engine, EngineError> {
+        let devices = select_among(self.accelerator, &self.devices, &self.supported)?;
+        let placement = self.strategy.placement(devices.len())?;
+        let launcher: Arc<WorkerLauncher> = match self.workers {
+            Workers::Threads(workload) => Arc::new(thread_launcher(workload)),
+            Workers::Processes => Arc::new(ProcessLauncher::current_exe()?),
+        };
+        let layout = ArtifactLayout::new(self.artifact_dir);
+        let names = Names::new(layout.clone())?;
+        let system = ActorSystem::start(SystemConfig {
+            devices: devices.clone(),
+            slots: SLOTS,
+            placement,
+            launcher,
+            progress_timeout: self.progress_timeout,
+            ids: Box::new(Names::new(layout.clone())?),
+        })?;
+        Ok(Engine { inner: Arc::new(Inner { system, layout, names: Mutex::new(names), devices }) })
+    }
+}
+
+/// A running engine: devices, actors, and the folder they write to.
+///
+/// Clones are the same engine. When the last one is dropped what still runs is killed, and nothing is left.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    pub(super) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) system: ActorSystem,
+    pub(super) layout: ArtifactLayout,
+    names: Mutex<Names>,
+    devices: Vec<DeviceInfo>,
+}
+
+impl Inner {
+    /// The maker of names, for one call.
+    pub(super) fn names(&self) -> std::sync::MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Engine {
+    /// An engine that is to do `workload`.
+    pub fn builder(workload: impl Workload) -> EngineBuilder {
+        EngineBuilder {
+            workers: Workers::Threads(Arc::new(workload)),
+            artifact_dir: PathBuf::from("artifacts"),
+            accelerator: Accelerator::Auto,
+            devices: vec!["auto".to_owned()],
+            supported: DeviceKind::ALL.to_vec(),
+            strategy: Strategy::Auto,
+            progress_timeout: PROGRESS_TIMEOUT,
+        }
+    }
+
+    /// The devices runs may be given, in the order asked for.
+    pub fn devices(&self) -> &[DeviceInfo] {
+        &self.inner.devices
+    }
+
+    /// What should be known of the devices chosen, if there is something: slices that share cores.
+    pub fn device_note(&self) -> Option<String> {
+        inventory::note(&self.inner.devices)
+    }
+
+    /// A reader of every event from now on. Subscribe before starting a job to miss nothing of it.
+    pub fn events(&self) -> EventStream {
+        EventStream::new(self.inner.system.subscribe())
+    }
+}

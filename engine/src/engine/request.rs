@@ -1,0 +1,58 @@
+//! What is asked of an engine. Names that are not given are generated.
+
+use engine_actors::plan::{AfterTune, Cell, FailedCells, Hyperparameters, RunTask};
+use engine_actors::score::Scoring;
+use serde_json::Value;
+
+/// One run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRequest {
+    /// Name of the run.
+    pub name: Option<String>,
+    /// Fold and seed.
+    pub cell: Cell,
+    /// What to do.
+    pub task: RunTask,
+    /// Hyperparameters, handed to the workload.
+    pub hyperparameters: Hyperparameters,
+    /// Anything else the workload needs.
+    pub settings: Value,
+}
+
+/// One configuration over every cell.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CvRequest {
+    /// Name of the cv.
+    pub name: Option<String>,
+    /// The cells, in the order they are started.
+    pub cells: Vec<Cell>,
+    /// Hyperparameters, handed to the workload.
+    pub hyperparameters: Hyperparameters,
+    /// How the score is made.
+    pub scoring: Scoring,
+    /// What a cell that did not complete does to the score.
+    pub failed_cells: FailedCells,
+    /// Anything else the workload needs.
+    pub settings: Value,
+}
+
+/// Many configurations; they come from a sampler.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TuneRequest {
+    /// Name of the tune.
+    pub name: Option<String>,
+    /// Configurations at the most.
+    pub n_trials: u32,
+    /// The cells of every cv, in the order they are started.
+    pub cells: Vec<Cell>,
+    /// How scores are made.
+    pub scoring: Scoring,
+    /// What a cell that did not complete does to the score of its cv.
+    pub failed_cells: FailedCells,
+    /// What follows the last cv.
+    pub after: AfterTune,
+    /// Seed of the retrained model.
+    pub retrain_seed: u64,
+    /// Anything else the workload needs.
+    pub settings: Value,
+}

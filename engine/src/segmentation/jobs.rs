@@ -1,0 +1,235 @@
+//! From a configuration to jobs of an engine: what the commands `train`, `cv`, `tune` and `test` ask for.
+
+use std::path::{Path, PathBuf};
+
+use engine_actors::plan::{AfterTune, Cell, Hyperparameters, RunTask};
+use engine_actors::ports::Sampler;
+use engine_actors::score::{Scoring, ScoringError};
+use engine_devices::{Accelerator, DeviceKind, InventoryError, PlacementError, Strategy};
+use serde_json::Value;
+use thiserror::Error;
+
+use super::error::RunError;
+use super::preflight::{Scope, preflight};
+use super::settings::{SegmentationHyperparameters, SegmentationSettings};
+use super::workload::SegmentationWorkload;
+use crate::backend::{BackendError, BackendName, ComputeDevice};
+use crate::config::{
+    ConfigError, EngineConfig, HyperparameterError, Trials, check_hyperparameters, check_space,
+};
+use crate::engine::{CvRequest, Engine, EngineBuilder, RunRequest, TuneRequest};
+use crate::seeds::seeds;
+use crate::space::{GridSampler, RandomSampler, SearchSpace, SpaceError};
+use crate::training::checkpoint::{Checkpoint, CheckpointError};
+
+/// Why a configuration does not make a job.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// An option.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The search space.
+    #[error(transparent)]
+    Space(#[from] SpaceError),
+    /// A hyperparameter.
+    #[error(transparent)]
+    Hyperparameters(#[from] HyperparameterError),
+    /// How the score is made.
+    #[error(transparent)]
+    Scoring(#[from] ScoringError),
+    /// What the runs would end with.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The checkpoint to test.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The backend.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The devices.
+    #[error(transparent)]
+    Devices(#[from] InventoryError),
+    /// The strategy.
+    #[error(transparent)]
+    Placement(#[from] PlacementError),
+    /// There is no search space.
+    #[error("there is no search space: give a file with a table `hyperparameters` by --hpconfig")]
+    NoSearchSpace,
+    /// Settings that can not be handed to a worker.
+    #[error("the settings can not be written as JSON for the worker")]
+    Settings(#[source] serde_json::Error),
+}
+
+/// A tune that is ready to start.
+pub struct TuneJob {
+    /// What is asked of the engine.
+    pub request: TuneRequest,
+    /// Where configurations come from.
+    pub sampler: Box<dyn Sampler>,
+    /// What the user should know beforehand: fewer trials than asked for.
+    pub warning: Option<String>,
+}
+
+/// An engine for segmentation runs as a configuration wants it, with worker processes.
+///
+/// # Errors
+/// [`PlanError`] for a backend that is not in this build, devices and strategies that are not there.
+pub fn builder(config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
+    let accelerator: Accelerator = config.device.accelerator.parse()?;
+    let strategy: Strategy = config.device.strategy.parse()?;
+    if config.device.num_nodes > 1 {
+        return Err(PlacementError::NodesNotYet { nodes: config.device.num_nodes }.into());
+    }
+    let backend = config.settings.backend.as_deref().map(str::parse::<BackendName>).transpose()?;
+    if let Some(backend) = backend.filter(|backend| !backend.is_compiled_in()) {
+        return Err(BackendError::NotCompiledIn(backend).into());
+    }
+    Ok(Engine::builder(SegmentationWorkload)
+        .process_workers()
+        .artifact_dir(&config.artifact_dir)
+        .accelerator(accelerator)
+        .devices(config.device.devices.iter().cloned())
+        .supported(supported(backend))
+        .strategy(strategy)
+        .progress_timeout(config.device.progress_timeout))
+}
+
+/// The kinds of device a backend, or any of this build, computes on here.
+fn supported(backend: Option<BackendName>) -> Vec<DeviceKind> {
+    let computes_on = |kind: &DeviceKind| {
+        let compute = match kind {
+            DeviceKind::Cpu => ComputeDevice::Cpu,
+            DeviceKind::Mps => ComputeDevice::Mps,
+            DeviceKind::Cuda => ComputeDevice::Gpu(0),
+        };
+        let chosen = backend.map_or_else(|| BackendName::best(compute), Ok);
+        chosen.is_ok_and(|backend| backend.device(compute).is_ok())
+    };
+    DeviceKind::ALL.into_iter().filter(computes_on).collect()
+}
+
+/// One run.
+///
+/// # Errors
+/// [`PlanError`] for anything that would end the run before its first step.
+pub fn run(config: &EngineConfig) -> Result<RunRequest, PlanError> {
+    preflight(&config.settings, std::slice::from_ref(&config.hyperparameters), &[Scope::Fold(config.fold)])?;
+    Ok(RunRequest {
+        name: config.name.clone(),
+        cell: Cell { fold: config.fold, seed: config.random_seed },
+        task: RunTask::Fit,
+        hyperparameters: named(&config.hyperparameters)?,
+        settings: settings(config)?,
+    })
+}
+
+/// A test of a checkpoint on the held-out samples, with the bands and the model the checkpoint was trained with.
+///
+/// # Errors
+/// [`PlanError`] for a checkpoint that can not be read, and a missing or empty test split.
+pub fn test(config: &EngineConfig, checkpoint: &Path) -> Result<RunRequest, PlanError> {
+    let trained = Checkpoint::read(checkpoint)?.state.hyperparameters;
+    let hyperparameters: SegmentationHyperparameters =
+        serde_json::from_value(trained).map_err(RunError::Hyperparameters)?;
+    preflight(&config.settings, std::slice::from_ref(&hyperparameters), &[Scope::Test])?;
+    Ok(RunRequest {
+        name: config.name.clone(),
+        cell: Cell { fold: 0, seed: config.random_seed },
+        task: RunTask::Test { checkpoint: absolute(checkpoint) },
+        hyperparameters: named(&hyperparameters)?,
+        settings: settings(config)?,
+    })
+}
+
+/// One configuration over every fold and seed.
+///
+/// # Errors
+/// [`PlanError`] for anything that would end one of the runs before its first step.
+pub fn cv(config: &EngineConfig) -> Result<CvRequest, PlanError> {
+    let scoring = Scoring::parse(&config.cv.scoring_metrics, &config.cv.multi_score_strategy)?;
+    preflight(&config.settings, std::slice::from_ref(&config.hyperparameters), &fold_scopes(config))?;
+    Ok(CvRequest {
+        name: config.name.clone(),
+        cells: cells(config),
+        hyperparameters: named(&config.hyperparameters)?,
+        scoring,
+        failed_cells: config.cv.failed_cells,
+        settings: settings(config)?,
+    })
+}
+
+/// Many configurations.
+///
+/// # Errors
+/// [`PlanError`] for anything that would end one of the runs before its first step, in any configuration.
+pub fn tune(config: &EngineConfig) -> Result<TuneJob, PlanError> {
+    let scoring = Scoring::parse(&config.cv.scoring_metrics, &config.cv.multi_score_strategy)?;
+    let path = config.tune.hpconfig.as_deref().ok_or(PlanError::NoSearchSpace)?;
+    let space = check_space(SearchSpace::load(path)?.with_constants(&config.given_hyperparameters))?;
+    let corners =
+        space.corners().iter().map(check_hyperparameters).collect::<Result<Vec<_>, HyperparameterError>>()?;
+    let mut scopes = fold_scopes(config);
+    if config.tune.retrain_and_test {
+        scopes.push(Scope::WholeThenTest);
+    }
+    preflight(&config.settings, &corners, &scopes)?;
+    let (n_trials, warning) = match config.tune.n_trials {
+        Trials::Grid => (space.limit(u32::MAX), None),
+        Trials::Count(asked) => {
+            let held = space.limit(asked);
+            let fewer = format!("{asked} trials were asked for, but the search space holds {held}: {held} are run");
+            (held, (held < asked).then_some(fewer))
+        }
+    };
+    let sampler: Box<dyn Sampler> = match config.tune.n_trials {
+        Trials::Grid => Box::new(GridSampler::new(space)?),
+        Trials::Count(_) => Box::new(RandomSampler::new(space, config.random_seed)),
+    };
+    let request = TuneRequest {
+        name: config.name.clone(),
+        n_trials,
+        cells: cells(config),
+        scoring,
+        failed_cells: config.cv.failed_cells,
+        after: if config.tune.retrain_and_test { AfterTune::RetrainAndTest } else { AfterTune::Nothing },
+        retrain_seed: config.random_seed,
+        settings: settings(config)?,
+    };
+    Ok(TuneJob { request, sampler, warning })
+}
+
+/// Every fold with every seed: all folds of the first seed first, so that a first picture comes early.
+fn cells(config: &EngineConfig) -> Vec<Cell> {
+    let folds = config.folds_used();
+    seeds(config.cv.n_randoms as usize)
+        .into_iter()
+        .flat_map(|seed| (0..folds).map(move |fold| Cell { fold, seed }))
+        .collect()
+}
+
+fn fold_scopes(config: &EngineConfig) -> Vec<Scope> {
+    (0..config.folds_used()).map(Scope::Fold).collect()
+}
+
+fn named(hyperparameters: &SegmentationHyperparameters) -> Result<Hyperparameters, PlanError> {
+    match serde_json::to_value(hyperparameters).map_err(PlanError::Settings)? {
+        Value::Object(named) => Ok(named),
+        _ => Ok(Hyperparameters::new()),
+    }
+}
+
+/// The settings with absolute paths: a checkpoint keeps them, and may be continued from another folder.
+fn settings(config: &EngineConfig) -> Result<Value, PlanError> {
+    let mut settings: SegmentationSettings = config.settings.clone();
+    settings.train_data_dir = absolute(&settings.train_data_dir);
+    for path in [&mut settings.weights_from_checkpoint, &mut settings.continue_from_checkpoint].into_iter().flatten() {
+        *path = absolute(path);
+    }
+    serde_json::to_value(&settings).map_err(PlanError::Settings)
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    // Fails only for an empty path or without a working directory; then the path says itself what is wrong.
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

@@ -1,0 +1,177 @@
+//! The course of a run: all that changes while it trains, which is all that a checkpoint holds.
+
+use std::path::Path;
+use std::time::Duration;
+
+use engine_tracking::Metrics;
+use serde_json::Value;
+
+use super::error::RunError;
+use super::prepare::{fresh_model, trained_names, untrained};
+use super::setup::Setup;
+use super::tally::Sums;
+use crate::models::SegmentationModel;
+use crate::training::checkpoint::{Checkpoint, Checkpoints, DataOrder, FORMAT_VERSION, ModelShape, State};
+use crate::training::{AdamW, AdamWConfig, EarlyStopping, ExponentialLr, TopK};
+
+/// What a run has come to.
+pub(super) struct Course {
+    pub(super) model: SegmentationModel,
+    pub(super) optimizer: AdamW,
+    pub(super) schedule: ExponentialLr,
+    pub(super) early_stopping: EarlyStopping,
+    pub(super) top_k: TopK,
+    pub(super) order: DataOrder,
+    /// Optimizer steps taken.
+    pub(super) step: u64,
+    /// Sums of the epoch under way.
+    pub(super) sums: Sums,
+    /// Value of the last validation.
+    pub(super) monitored: Option<f64>,
+    /// Metrics last logged.
+    pub(super) metrics: Metrics,
+    /// Time trained.
+    pub(super) elapsed: Duration,
+}
+
+impl Course {
+    /// Where the run begins: at its own `last` checkpoint on a later attempt, else at the checkpoint it was
+    /// told to continue, else afresh.
+    ///
+    /// A `last` that is not whole is left for what it is and the attempt begins anew: it is this run's own
+    /// rubble. A checkpoint the user named must be whole.
+    pub(super) fn begin(
+        setup: &Setup,
+        shape: &ModelShape,
+        checkpoints: &Checkpoints,
+    ) -> Result<Self, RunError> {
+        let last = checkpoints.last();
+        if setup.attempt > 1 && last.exists() {
+            match Checkpoint::read(&last) {
+                Ok(checkpoint) => return Self::resume(setup, shape, checkpoint, &last, checkpoints),
+                Err(error) => tracing::warn!(%error, attempt = setup.attempt, "the run begins anew"),
+            }
+        }
+        match &setup.settings.continue_from_checkpoint {
+            Some(path) => Self::resume(setup, shape, Checkpoint::read(path)?, path, checkpoints),
+            None => Self::fresh(setup, shape, checkpoints),
+        }
+    }
+
+    fn fresh(setup: &Setup, shape: &ModelShape, checkpoints: &Checkpoints) -> Result<Self, RunError> {
+        // Left by an attempt that wrote no whole `last`.
+        checkpoints.delete_unknown(|_| false)?;
+        let model = fresh_model(setup, shape)?;
+        Ok(Self {
+            optimizer: AdamW::new(AdamWConfig::default(), trained_names(&model)),
+            model,
+            schedule: ExponentialLr::new(setup.hyperparameters.learning_rate, setup.hyperparameters.gamma),
+            early_stopping: EarlyStopping::new(setup.settings.early_stopping_patience),
+            top_k: TopK::new(setup.kept),
+            order: DataOrder { seed: setup.seed(), next_epoch: 0, batches_done: 0 },
+            step: 0,
+            sums: Sums::default(),
+            monitored: None,
+            metrics: Metrics::new(),
+            elapsed: Duration::ZERO,
+        })
+    }
+
+    /// Goes on from a checkpoint: its schedule, its seed of the data's order and its counters, whatever the
+    /// hyperparameters say now. Patience and the number of checkpoints kept are the settings'.
+    fn resume(
+        setup: &Setup,
+        shape: &ModelShape,
+        mut checkpoint: Checkpoint,
+        path: &Path,
+        checkpoints: &Checkpoints,
+    ) -> Result<Self, RunError> {
+        check_model(shape, &checkpoint.state.model, path)?;
+        let weights = |source| RunError::Weights { path: path.to_owned(), source };
+        let model = untrained(setup, shape)?.load_safetensors(&checkpoint.weights).map_err(weights)?;
+        let names = trained_names(&model);
+        let optimizer = AdamW::restore(AdamWConfig::default(), names, checkpoint.take_optimizer(), &model)?;
+        let state = checkpoint.state;
+        let mut top_k = state.top_k.with_kept(setup.kept);
+        // Another run's checkpoints are not this one's to rank or delete; nor is there more to a list than
+        // what is on disk.
+        let is_own = path.parent() == checkpoints.last().parent();
+        top_k.retain(|name| is_own && checkpoints.path(name).is_dir());
+        checkpoints.delete_unknown(|name| top_k.ranked().iter().any(|ranked| ranked.name == name))?;
+        let nan_where_null = |(name, value): (String, Option<f64>)| (name, value.unwrap_or(f64::NAN));
+        Ok(Self {
+            model,
+            optimizer,
+            schedule: state.schedule,
+            early_stopping: state.early_stopping.with_patience(setup.settings.early_stopping_patience),
+            top_k,
+            order: state.data_order,
+            step: state.step,
+            sums: sums(state.epoch_sums, path)?,
+            monitored: state.monitored,
+            metrics: state.metrics.into_iter().map(nan_where_null).collect(),
+            elapsed: Duration::try_from_secs_f64(state.elapsed_secs).unwrap_or_default(),
+        })
+    }
+
+    /// The course as a checkpoint taken in `epoch`.
+    pub(super) fn checkpoint(
+        &self,
+        setup: &Setup,
+        shape: &ModelShape,
+        epoch: u32,
+    ) -> Result<Checkpoint, RunError> {
+        let optimizer = self.optimizer.state(&self.model)?;
+        let finite = |(name, value): (&String, &f64)| (name.clone(), value.is_finite().then_some(*value));
+        let state = State {
+            format_version: FORMAT_VERSION,
+            epoch,
+            step: self.step,
+            data_order: self.order,
+            epoch_sums: serde_json::to_value(self.sums).map_err(RunError::Settings)?,
+            optimizer_steps: optimizer.steps,
+            schedule: self.schedule,
+            early_stopping: self.early_stopping,
+            top_k: self.top_k.clone(),
+            monitored: self.monitored.filter(|value| value.is_finite()),
+            metrics: self.metrics.iter().map(finite).collect(),
+            elapsed_secs: self.elapsed.as_secs_f64(),
+            run: setup.identity(),
+            model: shape.clone(),
+            hyperparameters: Value::Object(setup.plan.hyperparameters.clone()),
+            settings: setup.plan.settings.as_ref().clone(),
+        };
+        let weights = self.model.to_safetensors(self.step)?;
+        Ok(Checkpoint { weights, optimizer_tensors: optimizer.tensors, state })
+    }
+}
+
+fn sums(value: Value, path: &Path) -> Result<Sums, RunError> {
+    if value.is_null() {
+        return Ok(Sums::default());
+    }
+    serde_json::from_value(value).map_err(|reason| {
+        RunError::Checkpoint(crate::training::checkpoint::CheckpointError::Damaged {
+            path: path.to_owned(),
+            file: "state.json",
+            reason: reason.to_string(),
+        })
+    })
+}
+
+/// Refuses a checkpoint of another model, and says what differs.
+pub(super) fn check_model(ours: &ModelShape, theirs: &ModelShape, path: &Path) -> Result<(), RunError> {
+    let mut differences = Vec::new();
+    let mut compare = |what: &str, ours: String, theirs: String| {
+        if !ours.eq_ignore_ascii_case(&theirs) {
+            differences.push(format!("{what}: `{theirs}` there, `{ours}` here"));
+        }
+    };
+    compare("model_arch", ours.arch.clone(), theirs.arch.clone());
+    compare("model_encoder", ours.encoder.clone(), theirs.encoder.clone());
+    compare("bands", ours.bands.join(", "), theirs.bands.join(", "));
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(RunError::OtherModel { differences: differences.join("; "), path: path.to_owned() })
+}

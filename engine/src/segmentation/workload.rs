@@ -1,0 +1,125 @@
+//! The segmentation workload itself: what a run does for each of its tasks.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::module::Module;
+use engine_actors::outcome::Failure;
+use engine_actors::plan::RunTask;
+use engine_actors::protocol::{Phase, RunOrder, RunSummary};
+use engine_tracking::MetricPoint;
+
+use super::error::RunError;
+use super::evaluate::Pass;
+use super::figures::write_curves;
+use super::prepare::{divide_rows, evaluation_loader, model_shape, open_data, untrained};
+use super::setup::Setup;
+use super::train::{End, Trainer, loss};
+use crate::data::DataFolder;
+use crate::training::checkpoint::Checkpoint;
+use crate::workload::{RunContext, Workload};
+
+/// Trains, validates and tests segmentation models.
+///
+/// Expects [`SegmentationSettings`](super::SegmentationSettings) in the plan's settings and
+/// [`SegmentationHyperparameters`](super::SegmentationHyperparameters) in its hyperparameters.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SegmentationWorkload;
+
+impl Workload for SegmentationWorkload {
+    fn run(&self, order: &RunOrder, context: &RunContext) -> Result<RunSummary, Failure> {
+        let setup = Setup::read(order)?;
+        let result = match &order.plan.task {
+            RunTask::Fit => fit(&setup, context),
+            RunTask::FitAndTest => fit_and_test(&setup, context),
+            RunTask::Test { checkpoint } => test(&setup, context, checkpoint),
+        };
+        Ok(result?)
+    }
+}
+
+fn fit(setup: &Setup, context: &RunContext) -> Result<RunSummary, RunError> {
+    let folder = open_data(setup, setup.hyperparameters.bands.as_deref())?;
+    let division = divide_rows(setup, &folder)?;
+    let shape = model_shape(setup, &folder);
+    let mut trainer = Trainer::prepare(setup, context, &folder, shape, &division)?;
+    let end = trainer.run()?;
+    Ok(trainer.summary(end))
+}
+
+/// Trains without folds, then tests the best weights; the last ones where no checkpoint is ranked.
+fn fit_and_test(setup: &Setup, context: &RunContext) -> Result<RunSummary, RunError> {
+    let folder = open_data(setup, setup.hyperparameters.bands.as_deref())?;
+    let division = divide_rows(setup, &folder)?;
+    let shape = model_shape(setup, &folder);
+    let mut trainer = Trainer::prepare(setup, context, &folder, shape, &division)?;
+    let end = trainer.run()?;
+    let summary = trainer.summary(end);
+    if end == End::Stopped {
+        return Ok(summary);
+    }
+    let path = trainer.best_checkpoint().unwrap_or_else(|| trainer.last_checkpoint());
+    drop(trainer);
+    let checkpoint = Checkpoint::read(&path)?;
+    let tested = test_checkpoint(setup, context, &folder, division.test, &checkpoint, &path)?;
+    let mut metrics = summary.metrics;
+    metrics.extend(tested.metrics);
+    Ok(RunSummary { metrics, stopped: tested.stopped, ..summary })
+}
+
+/// Tests a checkpoint. Model, bands and loss are the checkpoint's; data, split and batch size the plan's.
+fn test(setup: &Setup, context: &RunContext, path: &Path) -> Result<RunSummary, RunError> {
+    let checkpoint = Checkpoint::read(path)?;
+    let folder = open_data(setup, Some(&checkpoint.state.model.bands))?;
+    let division = divide_rows(setup, &folder)?;
+    let mut setup = setup.clone();
+    let trained_with = checkpoint.state.hyperparameters.clone();
+    let trained_with: super::SegmentationHyperparameters =
+        serde_json::from_value(trained_with).map_err(RunError::Hyperparameters)?;
+    setup.hyperparameters.focal_loss_alpha = trained_with.focal_loss_alpha;
+    setup.hyperparameters.focal_loss_gamma = trained_with.focal_loss_gamma;
+    test_checkpoint(&setup, context, &folder, division.test, &checkpoint, path)
+}
+
+fn test_checkpoint(
+    setup: &Setup,
+    context: &RunContext,
+    folder: &Arc<DataFolder>,
+    rows: Vec<usize>,
+    checkpoint: &Checkpoint,
+    path: &Path,
+) -> Result<RunSummary, RunError> {
+    let state = &checkpoint.state;
+    let model = untrained(setup, &state.model)?
+        .load_safetensors(&checkpoint.weights)
+        .map_err(|source| RunError::Weights { path: path.to_owned(), source })?
+        .valid();
+    let samples = rows.len() as u64;
+    let loader = evaluation_loader(setup, folder, rows)?;
+    if let RunTask::Test { .. } = setup.plan.task {
+        let parameters = model.parameter_count() as u64;
+        context.prepared(0, samples, parameters, setup.device_text.clone());
+    }
+    let pass = Pass {
+        context,
+        device: &setup.device,
+        loss: loss(setup),
+        phase: Phase::Test,
+        epoch: state.epoch,
+        max_epochs: setup.settings.max_epochs,
+    };
+    let mut summary = RunSummary {
+        best_checkpoint: Some(path.to_owned()),
+        epochs: state.data_order.next_epoch,
+        steps: state.step,
+        ..RunSummary::default()
+    };
+    let Some(evaluation) = pass.run(&model, &loader, "test")? else {
+        return Ok(RunSummary { stopped: true, ..summary });
+    };
+    write_curves(&setup.plan.run_dir, "test", (state.epoch, state.step), &evaluation.curves)?;
+    let values = evaluation.metrics;
+    context.log(MetricPoint { epoch: state.epoch, step: state.step, values: values.clone() });
+    summary.metrics = values;
+    Ok(summary)
+}

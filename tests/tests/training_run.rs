@@ -1,0 +1,405 @@
+//! Whole runs of the segmentation workload on a small synthetic folder.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what cannot be had fails the test")]
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use engine::data::{SynthConfig, synthesise};
+use engine::segmentation::{FoldMethod, SegmentationSettings, SegmentationWorkload, TestSplit};
+use engine::training::checkpoint::State;
+use engine::workload::{RunContext, Workload};
+use engine_actors::outcome::{Cause, Failure};
+use engine_actors::plan::{Cell, RunPlan, RunTask};
+use engine_actors::protocol::{FromWorker, RunOrder, RunSummary};
+use engine_devices::{DeviceId, DeviceKind, Grant};
+use engine_tracking::{MetricPoint, Metrics};
+use serde_json::{Value, json};
+
+/// 18 samples in three folds: 12 to train on in steps of 4, 6 to validate on.
+const STEPS_PER_EPOCH: u64 = 3;
+
+/// A data folder and a place for runs.
+struct Ground {
+    dir: tempfile::TempDir,
+}
+
+impl Ground {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = SynthConfig::new(dir.path().join("data"));
+        config.samples = 18;
+        config.patch_size = 32;
+        config.regions = 3;
+        synthesise(&config).unwrap();
+        Self { dir }
+    }
+
+    fn order(&self, name: &str, epochs: u32) -> RunOrder {
+        let settings = SegmentationSettings {
+            train_data_dir: self.dir.path().join("data"),
+            test_split: None,
+            fold_method: FoldMethod::Kfold,
+            total_folds: 3,
+            subsample: None,
+            in_memory: false,
+            max_epochs: epochs,
+            early_stopping_patience: 0,
+            num_workers: 1,
+            save_top_k: 1,
+            log_every_n_steps: 1,
+            check_val_every_n_epoch: 1,
+            plot_every_n_val_epochs: 0,
+            weights_from_checkpoint: None,
+            continue_from_checkpoint: None,
+            backend: None,
+        };
+        let hyperparameters = json!({
+            "model_encoder": "resnet18",
+            "batch_size": 4,
+            "focal_loss_alpha": 0.9,
+            "augment": ["D4", "RandomBrightnessContrast"],
+        });
+        let plan = RunPlan {
+            run_name: name.into(),
+            run_id: "abcd1234".into(),
+            run_dir: self.dir.path().join(name),
+            cv_name: None,
+            tune_name: None,
+            cell: Cell { fold: 0, seed: 42 },
+            task: RunTask::Fit,
+            hyperparameters: hyperparameters.as_object().unwrap().clone(),
+            settings: Arc::new(serde_json::to_value(settings).unwrap()),
+        };
+        let grant = Grant {
+            device: DeviceId::new(DeviceKind::Cpu, 0),
+            kind: DeviceKind::Cpu,
+            index: 0,
+            cores: Vec::new(),
+            threads: 1,
+        };
+        RunOrder { plan, grant, attempt: 1 }
+    }
+}
+
+fn set(order: &mut RunOrder, key: &str, value: Value) {
+    let settings = Arc::make_mut(&mut order.plan.settings);
+    assert!(settings.get(key).is_some(), "no setting is called {key}");
+    settings[key] = value;
+}
+
+/// What a run said, and how it ended.
+struct Told {
+    end: Result<RunSummary, Failure>,
+    messages: Vec<FromWorker>,
+}
+
+impl Told {
+    fn summary(&self) -> &RunSummary {
+        self.end.as_ref().unwrap_or_else(|failure| panic!("the run failed: {failure:?}"))
+    }
+
+    fn failure(&self) -> &Failure {
+        self.end.as_ref().expect_err("the run should fail")
+    }
+
+    fn points(&self) -> Vec<MetricPoint> {
+        let logged = self.messages.iter().filter_map(|message| match message {
+            FromWorker::Logged(points) => Some(points.clone()),
+            _ => None,
+        });
+        logged.flatten().collect()
+    }
+
+    /// Everything logged, with its place, but what the clock says; as bits.
+    fn bits(&self) -> Vec<(u32, u64, String, u64)> {
+        let mut bits = Vec::new();
+        for MetricPoint { epoch, step, values } in self.points() {
+            bits.extend(
+                timeless(&values).into_iter().map(|(name, value)| (epoch, step, name, value.to_bits())),
+            );
+        }
+        bits
+    }
+}
+
+fn timeless(metrics: &Metrics) -> Metrics {
+    let is_timeless = |name: &str| name != "train/time" && !name.starts_with("train/device/");
+    metrics.iter().filter(|(name, _)| is_timeless(name)).map(|(name, value)| (name.clone(), *value)).collect()
+}
+
+fn as_bits(metrics: &Metrics) -> Vec<(String, u64)> {
+    timeless(metrics).into_iter().map(|(name, value)| (name, value.to_bits())).collect()
+}
+
+/// Runs until the end, or asks to stop when a message says so.
+fn run_until(order: &RunOrder, stops: impl Fn(&FromWorker) -> bool + Send + Sync + 'static) -> Told {
+    std::fs::create_dir_all(&order.plan.run_dir).unwrap();
+    let messages = Arc::new(Mutex::new(Vec::new()));
+    let stop = Arc::new(AtomicBool::new(false));
+    let (heard, asked) = (Arc::clone(&messages), Arc::clone(&stop));
+    let send = move |message: FromWorker| {
+        if stops(&message) {
+            asked.store(true, Ordering::Relaxed);
+        }
+        heard.lock().unwrap().push(message);
+    };
+    let context = RunContext::new(send, stop);
+    let end = SegmentationWorkload.run(order, &context);
+    context.flush();
+    let messages = std::mem::take(&mut *messages.lock().unwrap());
+    Told { end, messages }
+}
+
+fn run(order: &RunOrder) -> Told {
+    run_until(order, |_| false)
+}
+
+fn checkpoints(order: &RunOrder) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(order.plan.run_dir.join("checkpoints"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn last(order: &RunOrder) -> PathBuf {
+    order.plan.run_dir.join("checkpoints/last")
+}
+
+fn same_file(a: &Path, b: &Path, file: &str) -> bool {
+    std::fs::read(a.join(file)).unwrap() == std::fs::read(b.join(file)).unwrap()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits_and_another_seed_others() {
+    let ground = Ground::new();
+    let first = ground.order("first", 2);
+    let mut second = ground.order("second", 2);
+    // Order never depends on the number of loading threads, nor on whether samples are kept.
+    set(&mut second, "num_workers", json!(3));
+    set(&mut second, "in_memory", json!(true));
+    let (a, b) = (run(&first), run(&second));
+    assert_eq!(a.summary().steps, 2 * STEPS_PER_EPOCH);
+    assert!(!a.bits().is_empty());
+    assert_eq!(a.bits(), b.bits());
+    assert!(same_file(&last(&first), &last(&second), "weights.safetensors"));
+
+    let mut third = ground.order("third", 1);
+    third.plan.cell.seed = 21;
+    assert_ne!(run(&third).bits()[..9], a.bits()[..9]);
+}
+
+#[test]
+fn a_run_logs_every_metric_where_it_belongs() {
+    let ground = Ground::new();
+    let mut order = ground.order("run", 3);
+    set(&mut order, "check_val_every_n_epoch", json!(2));
+    set(&mut order, "log_every_n_steps", json!(2));
+    let told = run(&order);
+    let with = |name: &str| -> Vec<(u32, u64)> {
+        let points = told.points().into_iter().filter(|point| point.values.contains_key(name));
+        points.map(|point| (point.epoch, point.step)).collect()
+    };
+    // Steps 3, 6 and 9 end an epoch; every second epoch and the last is validated.
+    assert_eq!(with("train/loss_step"), [(0, 2), (1, 4), (1, 6), (2, 8)]);
+    assert_eq!(with("train/loss"), [(0, 3), (1, 6), (2, 9)]);
+    assert_eq!(with("val/loss"), [(1, 6), (2, 9)]);
+    assert_eq!(with("learning_rate"), [(0, 2), (0, 3), (1, 4), (1, 6), (2, 8), (2, 9)]);
+
+    let summary = told.summary();
+    let shared = "loss Accuracy Precision Specificity Recall F1Score JaccardIndex CohenKappa HammingDistance";
+    for name in shared.split(' ') {
+        for prefix in ["train", "val"] {
+            assert!(summary.metrics.contains_key(&format!("{prefix}/{name}")), "{prefix}/{name}");
+        }
+    }
+    for name in [
+        "val/AUROC",
+        "val/AveragePrecision",
+        "learning_rate",
+        "train/time",
+        "train/device/samples_per_second",
+        "train/device/batches_per_second",
+    ] {
+        assert!(summary.metrics[name].is_finite(), "{name}");
+    }
+    let rate = told.points().last().unwrap().values["learning_rate"];
+    assert_eq!(rate.to_bits(), (1e-3 * 0.9 * 0.9_f64).to_bits());
+    assert!(order.plan.run_dir.join("figures/val_curves.json").is_file());
+}
+
+#[test]
+fn a_stopped_run_that_goes_on_ends_as_if_it_had_never_stopped() {
+    let ground = Ground::new();
+    let whole = ground.order("whole", 3);
+    let uninterrupted = run(&whole);
+    let stops: [(&str, fn(&FromWorker) -> bool); 2] = [
+        ("in-an-epoch", |message| matches!(message, FromWorker::Progress(_))),
+        ("between-epochs", |message| matches!(message, FromWorker::Validated { .. })),
+    ];
+    for (name, stops) in stops {
+        let mut order = ground.order(name, 3);
+        let stopped = run_until(&order, stops);
+        assert!(stopped.summary().stopped, "{name}");
+        let state = State::read(&last(&order)).unwrap();
+        assert!(state.step < uninterrupted.summary().steps, "{name}: stopped at step {}", state.step);
+
+        order.attempt = 2;
+        let resumed = run(&order);
+        assert!(!resumed.summary().stopped, "{name}");
+        assert_eq!(as_bits(&resumed.summary().metrics), as_bits(&uninterrupted.summary().metrics), "{name}");
+        let mut both = stopped.bits();
+        both.extend(resumed.bits());
+        assert_eq!(both, uninterrupted.bits(), "{name}");
+        for file in ["weights.safetensors", "optimizer.safetensors"] {
+            assert!(same_file(&last(&order), &last(&whole), file), "{name}: {file}");
+        }
+        assert_eq!(checkpoints(&order), checkpoints(&whole), "{name}");
+    }
+}
+
+#[test]
+fn a_run_can_continue_from_the_checkpoint_of_another() {
+    let ground = Ground::new();
+    let short = ground.order("short", 1);
+    run(&short).summary();
+    let mut long = ground.order("long", 2);
+    set(&mut long, "continue_from_checkpoint", json!(last(&short)));
+    let told = run(&long);
+    let points = told.points();
+    assert_eq!((points[0].epoch, points[0].step), (1, STEPS_PER_EPOCH + 1));
+    assert_eq!(told.summary().steps, 2 * STEPS_PER_EPOCH);
+
+    let mut other = ground.order("other", 2);
+    set(&mut other, "continue_from_checkpoint", json!(last(&short)));
+    other.plan.hyperparameters.insert("model_encoder".into(), json!("resnet34"));
+    let refused = run(&other);
+    assert_eq!(refused.failure().cause, Cause::Configuration);
+    assert!(refused.failure().message.contains("resnet34"), "{:?}", refused.failure());
+
+    std::fs::remove_file(last(&short).join("optimizer.safetensors")).unwrap();
+    let broken = run(&long);
+    assert!(broken.failure().message.contains("optimizer.safetensors"), "{:?}", broken.failure());
+}
+
+#[test]
+fn only_the_best_checkpoints_and_the_last_stay() {
+    let ground = Ground::new();
+    for (kept, expected) in [(0, 1), (2, 3), (-1, 5)] {
+        let mut order = ground.order(&format!("kept{kept}"), 4);
+        set(&mut order, "save_top_k", json!(kept));
+        let told = run(&order);
+        let names = checkpoints(&order);
+        assert_eq!(names.len(), expected, "save_top_k {kept}: {names:?}");
+        assert!(names.contains(&"last".to_owned()));
+        assert_eq!(told.summary().best_checkpoint.is_some(), kept != 0);
+        let Some(best) = &told.summary().best_checkpoint else { continue };
+        let ious =
+            told.points().into_iter().filter_map(|point| point.values.get("val/JaccardIndex").copied());
+        let highest = ious.fold(f64::NEG_INFINITY, f64::max);
+        assert_eq!(State::read(best).unwrap().monitored.unwrap().to_bits(), highest.to_bits());
+    }
+}
+
+#[test]
+fn patience_ends_a_run_that_does_not_improve() {
+    let ground = Ground::new();
+    let mut order = ground.order("patient", 60);
+    set(&mut order, "early_stopping_patience", json!(2));
+    // At a rate so small nothing moves but the running statistics, and those settle.
+    order.plan.hyperparameters.insert("learning_rate".into(), json!(1e-30));
+    let told = run(&order);
+    let ious: Vec<f64> =
+        told.points().iter().filter_map(|point| point.values.get("val/JaccardIndex").copied()).collect();
+    assert_eq!(told.summary().epochs as usize, ious.len());
+    assert!(!told.summary().stopped && ious.len() < 60, "{} epochs", ious.len());
+    // The best is followed by two that are no better, and was no earlier than that.
+    let highest = ious.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    assert_eq!(ious.iter().position(|iou| *iou == highest), Some(ious.len() - 3));
+
+    order.attempt = 2;
+    assert_eq!(run(&order).summary().epochs as usize, ious.len(), "a run out of patience stays so");
+}
+
+#[test]
+fn a_run_that_tests_trains_on_all_that_is_not_held_out_and_tests_its_best_weights() {
+    let ground = Ground::new();
+    let mut order = ground.order("final", 2);
+    order.plan.task = RunTask::FitAndTest;
+    let refused = run(&order);
+    assert_eq!(refused.failure().cause, Cause::Configuration, "{:?}", refused.failure());
+
+    set(&mut order, "test_split", json!(TestSplit::Random(0.3)));
+    let told = run(&order);
+    let prepared = told.messages.iter().find_map(|message| match message {
+        FromWorker::Prepared { train_samples, val_samples, .. } => Some((*train_samples, *val_samples)),
+        _ => None,
+    });
+    let (train, val) = prepared.unwrap();
+    assert!(train < 18 && train == val, "{train} and {val} samples");
+    let best = told.summary().best_checkpoint.clone().unwrap();
+
+    let mut test = ground.order("test", 2);
+    test.plan.settings = Arc::clone(&order.plan.settings);
+    test.plan.task = RunTask::Test { checkpoint: best };
+    let tested = run(&test);
+    assert_eq!(tested.summary().metrics.len(), 11);
+    for (name, value) in &tested.summary().metrics {
+        assert!(name.starts_with("test/"), "{name}");
+        assert_eq!(told.summary().metrics[name].to_bits(), value.to_bits(), "{name}");
+    }
+}
+
+#[test]
+fn a_loss_that_is_not_finite_ends_the_run_and_leaves_the_checkpoints() {
+    let ground = Ground::new();
+    let mut order = ground.order("diverging", 1);
+    run(&order).summary();
+    let path = last(&order).join("state.json");
+    let mut state: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    state["schedule"]["current"] = json!(1e30);
+    std::fs::write(&path, serde_json::to_vec(&state).unwrap()).unwrap();
+    let before = (checkpoints(&order), std::fs::read(last(&order).join("weights.safetensors")).unwrap());
+
+    set(&mut order, "max_epochs", json!(30));
+    order.attempt = 2;
+    let told = run(&order);
+    assert_eq!(told.failure().cause, Cause::Diverged);
+    // The first step is taken at that rate, the second one's loss shows it.
+    assert!(told.failure().message.contains("at step 5 of epoch 1"), "{:?}", told.failure());
+    let after = (checkpoints(&order), std::fs::read(last(&order).join("weights.safetensors")).unwrap());
+    assert!(before == after, "{:?} became {:?}", before.0, after.0);
+}
+
+#[test]
+fn what_can_not_be_run_says_so_before_anything_is_written() {
+    let ground = Ground::new();
+    let refusals: [(&str, fn(&mut RunOrder)); 6] = [
+        ("batch_size", |order| drop(order.plan.hyperparameters.insert("batch_size".into(), json!(13)))),
+        ("Unet", |order| drop(order.plan.hyperparameters.insert("model_arch".into(), json!("Unett")))),
+        ("resnet", |order| {
+            drop(order.plan.hyperparameters.insert("model_encoder".into(), json!("resnet19")))
+        }),
+        ("imagenet", |order| {
+            drop(order.plan.hyperparameters.insert("model_encoder_weights".into(), json!("imagenet")));
+        }),
+        ("max-epochs", |order| set(order, "max_epochs", json!(0))),
+        ("learning_rat", |order| drop(order.plan.hyperparameters.insert("learning_rat".into(), json!(1)))),
+    ];
+    for (word, spoil) in refusals {
+        let mut order = ground.order("refused", 1);
+        spoil(&mut order);
+        let told = run(&order);
+        assert_eq!(told.failure().cause, Cause::Configuration, "{word}: {:?}", told.failure());
+        assert!(told.failure().message.contains(word), "{word}: {:?}", told.failure());
+        assert!(!last(&order).exists(), "{word}");
+    }
+    let mut order = ground.order("refused", 1);
+    set(&mut order, "train_data_dir", json!(ground.dir.path().join("nowhere")));
+    let told = run(&order);
+    assert_eq!(told.failure().cause, Cause::Data);
+    assert!(told.failure().message.contains("nowhere"), "{:?}", told.failure());
+}
