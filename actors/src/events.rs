@@ -10,41 +10,181 @@ use crate::plan::{Cell, Hyperparameters};
 use crate::protocol::Progress;
 
 /// Something that happened. Serialised with `"event": "run-started"` and so on.
+///
+/// All but [`Event::RunProgressed`] are facts, published once; see [`bus`](crate::bus) for what a slow reader loses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Event {
     /// A tune began.
-    TuneStarted { tune_name: String, tune_dir: PathBuf, n_trials: u32, cells_per_cv: u32 },
+    TuneStarted {
+        /// Name of the tune.
+        tune_name: String,
+        /// Folder of the tune.
+        tune_dir: PathBuf,
+        /// Configurations asked for; the search space may hold fewer.
+        n_trials: u32,
+        /// Runs of each cv.
+        cells_per_cv: u32,
+    },
     /// A tune is over.
-    TuneFinished { tune_name: String, best_cv: Option<String>, best_score: Option<f64>, cancelled: bool },
+    TuneFinished {
+        /// Name of the tune.
+        tune_name: String,
+        /// Name of the best stable cv.
+        best_cv: Option<String>,
+        /// Its score.
+        best_score: Option<f64>,
+        /// Whether it was stopped before its end.
+        cancelled: bool,
+    },
     /// A cv began.
-    CvStarted { cv_name: String, cv_dir: PathBuf, hp_index: u32, hyperparameters: Hyperparameters, cells: u32 },
-    /// A cv is over.
-    CvFinished { cv_name: String, score: Option<f64>, spread: Option<f64>, score_is_unstable: bool, status: Status },
+    CvStarted {
+        /// Name of the cv.
+        cv_name: String,
+        /// Folder of the cv.
+        cv_dir: PathBuf,
+        /// Index of the configuration within its tune.
+        hp_index: u32,
+        /// The configuration.
+        hyperparameters: Hyperparameters,
+        /// Number of runs.
+        cells: u32,
+    },
+    /// A cv is over, its tables written.
+    CvFinished {
+        /// Name of the cv.
+        cv_name: String,
+        /// Its score, if it has one.
+        score: Option<f64>,
+        /// Standard deviation (n - 1) over the cells.
+        spread: Option<f64>,
+        /// Whether the score rests on unstable cells.
+        score_is_unstable: bool,
+        /// How it ended.
+        status: Status,
+    },
     /// A run waits for a device.
-    RunQueued { run_id: String, run_name: String, cv_name: Option<String>, cell: Cell },
+    RunQueued {
+        /// Id of the run.
+        run_id: String,
+        /// Name of the run.
+        run_name: String,
+        /// Its cv, if it belongs to one.
+        cv_name: Option<String>,
+        /// Fold and seed.
+        cell: Cell,
+    },
     /// A run's worker starts on a device.
-    RunStarted { run_id: String, run_name: String, cv_name: Option<String>, cell: Cell, device: String, attempt: u32, run_dir: PathBuf },
+    RunStarted {
+        /// Id of the run.
+        run_id: String,
+        /// Name of the run.
+        run_name: String,
+        /// Its cv, if it belongs to one.
+        cv_name: Option<String>,
+        /// Fold and seed.
+        cell: Cell,
+        /// The device: `cpu:0`.
+        device: String,
+        /// 1 for the first attempt.
+        attempt: u32,
+        /// Folder of the run.
+        run_dir: PathBuf,
+    },
     /// Data and model of a run stand.
-    RunPrepared { run_id: String, train_samples: u64, val_samples: u64, parameters: u64, device: String },
+    RunPrepared {
+        /// Id of the run.
+        run_id: String,
+        /// Samples trained on.
+        train_samples: u64,
+        /// Samples validated (or tested) on.
+        val_samples: u64,
+        /// Trainable parameters.
+        parameters: u64,
+        /// Where the arithmetic runs, in words.
+        device: String,
+    },
     /// Where a run is. Progress: may be skipped by a slow reader.
-    RunProgressed { run_id: String, progress: Progress },
+    RunProgressed {
+        /// Id of the run.
+        run_id: String,
+        /// Epoch, batch and phase.
+        progress: Progress,
+    },
     /// A validation pass is over.
-    RunValidated { run_id: String, epoch: u32, step: u64, metrics: Metrics },
+    RunValidated {
+        /// Id of the run.
+        run_id: String,
+        /// Epoch that was validated, from 0.
+        epoch: u32,
+        /// Optimizer steps so far.
+        step: u64,
+        /// All validation metrics.
+        metrics: Metrics,
+    },
     /// A checkpoint is on disk.
-    CheckpointWritten { run_id: String, path: PathBuf, epoch: u32, monitored: Option<f64> },
+    CheckpointWritten {
+        /// Id of the run.
+        run_id: String,
+        /// Folder of the checkpoint.
+        path: PathBuf,
+        /// Epoch, from 0.
+        epoch: u32,
+        /// Monitored value, where one was known.
+        monitored: Option<f64>,
+    },
     /// An attempt failed and the run is tried again.
-    RunRetried { run_id: String, attempt: u32, failure: Failure },
-    /// A run is over.
+    RunRetried {
+        /// Id of the run.
+        run_id: String,
+        /// The attempt that failed.
+        attempt: u32,
+        /// Why.
+        failure: Failure,
+    },
+    /// A run is over, its files closed.
     RunFinished {
-        run_id: String, run_name: String, cv_name: Option<String>, cell: Cell, status: Status,
-        failure: Option<Failure>, attempts: u32, duration_secs: f64, metrics: Metrics, checkpoint: Option<PathBuf>,
+        /// Id of the run.
+        run_id: String,
+        /// Name of the run.
+        run_name: String,
+        /// Its cv, if it belongs to one.
+        cv_name: Option<String>,
+        /// Fold and seed.
+        cell: Cell,
+        /// How it ended.
+        status: Status,
+        /// Why, unless it ended well.
+        failure: Option<Failure>,
+        /// Attempts made; 0 if it never started.
+        attempts: u32,
+        /// Time from the first attempt's start to the end, in seconds.
+        duration_secs: f64,
+        /// Metrics last logged.
+        metrics: Metrics,
+        /// Best checkpoint.
+        checkpoint: Option<PathBuf>,
     },
     /// A device was given to a holder.
-    LeaseGranted { lease: u64, device: String, holder: String },
+    LeaseGranted {
+        /// Number of the lease, unique within the process.
+        lease: u64,
+        /// The device: `cpu:0`.
+        device: String,
+        /// Name of the run or cv that holds it.
+        holder: String,
+    },
     /// A device came back.
-    LeaseReturned { lease: u64, device: String },
+    LeaseReturned {
+        /// Number of the lease.
+        lease: u64,
+        /// The device.
+        device: String,
+    },
     /// Something the user should know that is no failure: fewer trials than asked for, `ddp` turned to `ddp_fork`.
-    Warned { message: String },
+    Warned {
+        /// What, as a fragment.
+        message: String,
+    },
 }

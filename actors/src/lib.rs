@@ -32,4 +32,6 @@ mod wiring;
 mod testing;
 
 pub use stop::StopMode;
-pub use system::{ActorSystem, JobError, JobHandle, ShutdownError, StartError, Stopper, SystemConfig, SystemOptions};
+pub use system::{
+    ActorSystem, JobError, JobHandle, ShutdownError, StartError, Stopper, SystemConfig, SystemOptions,
+};

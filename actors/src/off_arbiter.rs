@@ -21,7 +21,8 @@ pub(crate) struct NoAnswer {
 /// # Cancel safety
 /// The work goes on when dropped; its answer is dropped when it is there.
 pub(crate) async fn off_arbiter<T: Send + 'static>(
-    name: String, work: impl FnOnce() -> T + Send + 'static,
+    name: String,
+    work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, NoAnswer> {
     let (answer, asked) = oneshot::channel();
     let spawned = thread::Builder::new().name(name.clone()).spawn(move || {

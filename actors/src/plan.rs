@@ -54,6 +54,7 @@ pub struct RunPlan {
     /// Hyperparameters of the run.
     pub hyperparameters: Hyperparameters,
     /// Everything else the workload needs; opaque to the actors.
+    #[serde(with = "shared")]
     pub settings: Arc<serde_json::Value>,
 }
 
@@ -90,6 +91,7 @@ pub struct CvPlan {
     /// What a cell that did not complete does to the score.
     pub failed_cells: FailedCells,
     /// Opaque to the actors; handed to every run.
+    #[serde(with = "shared")]
     pub settings: Arc<serde_json::Value>,
 }
 
@@ -124,5 +126,22 @@ pub struct TunePlan {
     /// Seed of the retrained model.
     pub retrain_seed: u64,
     /// Opaque to the actors; handed to every run.
+    #[serde(with = "shared")]
     pub settings: Arc<serde_json::Value>,
+}
+
+/// A value that many plans share is written and read as the value itself.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_json::Value;
+
+    pub(super) fn serialize<S: Serializer>(value: &Arc<Value>, serializer: S) -> Result<S::Ok, S::Error> {
+        value.as_ref().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Value>, D::Error> {
+        Value::deserialize(deserializer).map(Arc::new)
+    }
 }

@@ -117,6 +117,8 @@ fn argument(order: usize, spec: &'static OptionSpec) -> Arg {
         Kind::Int { .. } => argument.num_args(1).value_name("N"),
         Kind::IntOr { word, .. } => argument.num_args(1).value_name(format!("N|{word}")),
         Kind::Float => argument.num_args(1).value_name("X"),
+        // Several strategies are told apart by the engine, which knows which exclude each other.
+        Kind::Choice(_) if spec.key == "strategy" => argument.num_args(1..).value_name("CHOICE"),
         Kind::Choice(_) => argument.num_args(1).value_name("CHOICE"),
         _ => argument.num_args(1).value_name("TEXT"),
     }

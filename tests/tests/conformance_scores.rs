@@ -1,5 +1,7 @@
 //! Scores against the golden values of `scores.json`: every case, every strategy.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says so by panicking")]
+
 use engine_actors::score::{Scoring, Strategy};
 use engine_tracking::Metrics;
 use serde_json::Value;
@@ -52,7 +54,7 @@ fn scores_are_the_references() {
             assert_eq!(case["score_is_unstable"], score.is_unstable, "{place}");
             match &case["score"][strategy.name()] {
                 Value::String(text) if text == "not finite" => {
-                    assert!(!score.value.is_finite(), "{place}: {score:?}")
+                    assert!(!score.value.is_finite(), "{place}: {score:?}");
                 }
                 expected => {
                     let expected = number(expected);

@@ -1,4 +1,5 @@
 //! The training data folder, from synthesis to batches, and everything that can be wrong with one.
+#![expect(clippy::unwrap_used, reason = "test code: a panic is the failure's report")]
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -91,15 +92,7 @@ fn edit_table(dir: &Path, edit: impl FnOnce(Columns) -> Columns) {
 }
 
 /// Array `x` or `y` as zarr v2 without compression, written byte by byte: chunks of `chunk` samples.
-fn write_v2(
-    dir: &Path,
-    name: &str,
-    dtype: &str,
-    shape: &[usize],
-    chunk: usize,
-    fill: serde_json::Value,
-    bytes: &[u8],
-) {
+fn write_v2(dir: &Path, name: &str, dtype: &str, shape: &[usize], chunk: usize, bytes: &[u8]) {
     let path = dir.join("data.zarr").join(name);
     std::fs::remove_dir_all(&path).unwrap();
     std::fs::create_dir_all(&path).unwrap();
@@ -107,7 +100,7 @@ fn write_v2(
     chunks[0] = chunk;
     let meta = serde_json::json!({
         "zarr_format": 2, "shape": shape, "chunks": chunks, "dtype": dtype, "compressor": null,
-        "fill_value": fill, "order": "C", "filters": null
+        "fill_value": 0, "order": "C", "filters": null
     });
     std::fs::write(path.join(".zarray"), meta.to_string()).unwrap();
     let item = bytes.len() / shape[0];
@@ -128,13 +121,25 @@ fn read_all(folder: &DataFolder) -> (Vec<f32>, Vec<u8>) {
 fn as_v2(dir: &Path, chunk: usize) {
     let (x, y) = read_all(&DataFolder::open(dir, None).unwrap());
     let bytes: Vec<u8> = x.iter().flat_map(|value| value.to_le_bytes()).collect();
-    write_v2(dir, "x", "<f4", &[SAMPLES, 4, SIZE, SIZE], chunk, 0.0.into(), &bytes);
-    write_v2(dir, "y", "|u1", &[SAMPLES, SIZE, SIZE], chunk, 0.into(), &y);
+    write_v2(dir, "x", "<f4", &[SAMPLES, 4, SIZE, SIZE], chunk, &bytes);
+    write_v2(dir, "y", "|u1", &[SAMPLES, SIZE, SIZE], chunk, &y);
     std::fs::remove_file(dir.join("data.zarr/zarr.json")).unwrap();
     std::fs::write(dir.join("data.zarr/.zgroup"), r#"{"zarr_format": 2}"#).unwrap();
 }
 
 // ---- reading ----
+
+#[test]
+fn a_synthetic_table_says_that_it_is_geoparquet() {
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    let directory = TempDir::new().unwrap();
+    let file = std::fs::File::open(synthetic(&directory).join("metadata.parquet")).unwrap();
+    let table = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    let note: serde_json::Value = serde_json::from_str(&table.schema().metadata()["geo"]).unwrap();
+    assert_eq!(note["columns"]["geometry"]["encoding"], "WKB");
+    assert_eq!(note["columns"]["geometry"]["crs"]["id"]["code"], 3413);
+    assert_eq!(table.schema().metadata().len(), 1, "another schema would hide the note from geopandas");
+}
 
 #[test]
 fn a_synthetic_folder_reads_as_it_was_reported() {
@@ -285,32 +290,24 @@ fn arrays_of_another_form_are_refused() {
     let cases: [(&str, Break, &str); 6] = [
         (
             x,
-            |dir| write_v2(dir, "x", "<f8", &[SAMPLES, 4, 2, 2], 1, 0.0.into(), &vec![0; SAMPLES * 128]),
+            |dir| write_v2(dir, "x", "<f8", &[SAMPLES, 4, 2, 2], 1, &vec![0; SAMPLES * 128]),
             "not of float32",
         ),
-        (
-            y,
-            |dir| write_v2(dir, "y", "<i4", &[SAMPLES, 16, 16], 1, 0.into(), &vec![0; SAMPLES * 1024]),
-            "not of uint8",
-        ),
+        (y, |dir| write_v2(dir, "y", "<i4", &[SAMPLES, 16, 16], 1, &vec![0; SAMPLES * 1024]), "not of uint8"),
         (
             x,
-            |dir| write_v2(dir, "x", "<f4", &[SAMPLES, 16, 16], 1, 0.0.into(), &vec![0; SAMPLES * 1024]),
+            |dir| write_v2(dir, "x", "<f4", &[SAMPLES, 16, 16], 1, &vec![0; SAMPLES * 1024]),
             "[samples, bands, height, width]",
         ),
         (
             y,
-            |dir| write_v2(dir, "y", "|u1", &[SAMPLES, 16], 1, 0.into(), &vec![0; SAMPLES * 16]),
+            |dir| write_v2(dir, "y", "|u1", &[SAMPLES, 16], 1, &vec![0; SAMPLES * 16]),
             "[samples, height, width]",
         ),
-        (
-            y,
-            |dir| write_v2(dir, "y", "|u1", &[SAMPLES, 8, 8], 1, 0.into(), &vec![0; SAMPLES * 64]),
-            "as x has it",
-        ),
+        (y, |dir| write_v2(dir, "y", "|u1", &[SAMPLES, 8, 8], 1, &vec![0; SAMPLES * 64]), "as x has it"),
         (
             x,
-            |dir| write_v2(dir, "x", "<f4", &[SAMPLES, 3, 16, 16], 1, 0.0.into(), &vec![0; SAMPLES * 3072]),
+            |dir| write_v2(dir, "x", "<f4", &[SAMPLES, 3, 16, 16], 1, &vec![0; SAMPLES * 3072]),
             "of the 4 bands",
         ),
     ];
@@ -412,7 +409,7 @@ fn bad_values_are_counted_and_never_loaded() {
         x[place] = if place % 2 == 0 { f32::NAN } else { f32::INFINITY };
     }
     let bytes: Vec<u8> = x.iter().flat_map(|value| value.to_le_bytes()).collect();
-    write_v2(&dir, "x", "<f4", &[SAMPLES, 4, SIZE, SIZE], 1, 0.0.into(), &bytes);
+    write_v2(&dir, "x", "<f4", &[SAMPLES, 4, SIZE, SIZE], 1, &bytes);
     let (_, text) = refusal(&dir, "data.zarr/x");
     assert!(text.starts_with("3 values of x in 2 samples are not finite, first in sample 6 "), "{text}");
     let folder = Arc::new(DataFolder::open(&dir, None).unwrap());
@@ -436,7 +433,7 @@ fn labels_beyond_two_are_refused() {
     let (_, mut y) = read_all(&DataFolder::open(&dir, None).unwrap());
     y[SIZE * SIZE * 2 + 9] = 255;
     y[SIZE * SIZE * 8] = 3;
-    write_v2(&dir, "y", "|u1", &[SAMPLES, SIZE, SIZE], 3, 0.into(), &y);
+    write_v2(&dir, "y", "|u1", &[SAMPLES, SIZE, SIZE], 3, &y);
     let (_, text) = refusal(&dir, "data.zarr/y");
     assert!(
         text.starts_with("2 values of y in 2 samples are not 0, 1 or 2, first 255 in sample 2 "),

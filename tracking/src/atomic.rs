@@ -17,7 +17,7 @@ pub enum AtomicError {
         path: PathBuf,
     },
     /// The file beside the target could not be made.
-    #[error("can not write here, check that the folder exists and may be written to: {}: {source}", path.display())]
+    #[error("can not write here, check that the folder exists and may be written to: {}", path.display())]
     Create {
         /// The target.
         path: PathBuf,
@@ -25,7 +25,7 @@ pub enum AtomicError {
         source: io::Error,
     },
     /// The content could not be brought to the disk.
-    #[error("can not bring the content to the disk, check its free space: {}: {source}", path.display())]
+    #[error("can not bring the content to the disk, check its free space: {}", path.display())]
     Sync {
         /// The target.
         path: PathBuf,
@@ -33,7 +33,7 @@ pub enum AtomicError {
         source: io::Error,
     },
     /// The finished file could not take its name.
-    #[error("can not move the finished file to its name: {}: {source}", path.display())]
+    #[error("can not move the finished file to its name: {}", path.display())]
     Rename {
         /// The target.
         path: PathBuf,

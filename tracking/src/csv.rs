@@ -23,7 +23,7 @@ pub enum CsvError {
     #[error(transparent)]
     Rewrite(#[from] AtomicError),
     /// The file could not be read or copied on the way to further columns.
-    #[error("can not copy the metrics written so far to further columns, check the free space of the disk: {}: {source}", path.display())]
+    #[error("can not copy the metrics written so far to further columns, check the free space of the disk: {}", path.display())]
     Copy {
         /// The file.
         path: PathBuf,

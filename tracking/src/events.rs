@@ -14,7 +14,7 @@ pub enum EventLogError {
     #[error(transparent)]
     File(#[from] LineFileError),
     /// The event has no form in JSON: a map whose keys are no strings, for instance.
-    #[error("an event can not be written as JSON, give it plain fields: {}: {source}", path.display())]
+    #[error("an event can not be written as JSON, give it plain fields: {}", path.display())]
     Json {
         /// The log.
         path: PathBuf,

@@ -19,7 +19,7 @@ pub enum HparamsError {
     #[error(transparent)]
     File(#[from] AtomicError),
     /// A value has no form in YAML.
-    #[error("the settings can not be written as YAML, give them plain fields: {}: {source}", path.display())]
+    #[error("the settings can not be written as YAML, give them plain fields: {}", path.display())]
     Yaml {
         /// The file.
         path: PathBuf,
@@ -27,7 +27,7 @@ pub enum HparamsError {
         source: serde_saphyr::SerializeError,
     },
     /// The text could not be written.
-    #[error("can not write, check the free space of the disk: {}: {source}", path.display())]
+    #[error("can not write, check the free space of the disk: {}", path.display())]
     Write {
         /// The file.
         path: PathBuf,

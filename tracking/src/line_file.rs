@@ -12,7 +12,7 @@ const TAIL_BYTES: u64 = 8192;
 #[non_exhaustive]
 pub enum LineFileError {
     /// It could not be opened or made.
-    #[error("can not open the file for writing, check that its folder exists and may be written to: {}: {source}", path.display())]
+    #[error("can not open the file for writing, check that its folder exists and may be written to: {}", path.display())]
     Open {
         /// The file.
         path: PathBuf,
@@ -20,7 +20,7 @@ pub enum LineFileError {
         source: io::Error,
     },
     /// Lines could not be written.
-    #[error("can not write, check the free space of the disk: {}: {source}", path.display())]
+    #[error("can not write, check the free space of the disk: {}", path.display())]
     Write {
         /// The file.
         path: PathBuf,

@@ -47,8 +47,7 @@ impl CvActor {
     pub(crate) fn new(start: StartCv, wiring: Arc<Wiring>) -> Self {
         let StartCv { plan, runs, tune_table, outcome, stop } = start;
         let placement = &wiring.placement;
-        let state =
-            State::new(Arc::clone(&plan), runs.clone(), placement.cells_at_once, placement.leased_by);
+        let state = State::new(Arc::clone(&plan), runs.clone(), placement.cells_at_once, placement.leased_by);
         let scoring = Arc::new(plan.scoring.clone());
         Self {
             state,

@@ -78,7 +78,10 @@ mod tests {
         let runs = [(Status::Complete, 0.5), (Status::Failed, 0.9)];
         assert_eq!(of(FailedCells::FailCv, &runs), Conclusion::without_score(Status::Failed));
         let worst = of(FailedCells::Worst, &runs);
-        assert_eq!((worst.status, worst.score, worst.score_is_unstable), (Status::Unstable, Some(0.25), true));
+        assert_eq!(
+            (worst.status, worst.score, worst.score_is_unstable),
+            (Status::Unstable, Some(0.25), true)
+        );
         let ignore = of(FailedCells::Ignore, &runs);
         assert_eq!((ignore.status, ignore.score, ignore.spread), (Status::Complete, Some(0.5), None));
     }

@@ -176,7 +176,9 @@ impl State {
         let mut effects = Vec::new();
         let running = |cells: &[CellIs]| cells.iter().filter(|c| matches!(c, CellIs::Running { .. })).count();
         while running(&self.cells) < self.at_once {
-            let Some(index) = self.cells.iter().position(|cell| matches!(cell, CellIs::Waiting)) else { break };
+            let Some(index) = self.cells.iter().position(|cell| matches!(cell, CellIs::Waiting)) else {
+                break;
+            };
             self.cells[index] = CellIs::Running { generation: 0 };
             effects.push(Effect::StartRun { index, generation: 0 });
         }

@@ -29,7 +29,10 @@ impl AcquireLease {
     ///
     /// # Cancel safety
     /// Dropped, the request is withdrawn.
-    pub(crate) async fn ask(devices: Addr<DeviceManager>, holder: String) -> Result<LeaseGuard, LeaseRefused> {
+    pub(crate) async fn ask(
+        devices: Addr<DeviceManager>,
+        holder: String,
+    ) -> Result<LeaseGuard, LeaseRefused> {
         let gone = LeaseRefused { holder: holder.clone(), reason: "the device manager is gone".into() };
         let (reply, granted) = oneshot::channel();
         if devices.send(Self { holder, reply }).await.is_err() {

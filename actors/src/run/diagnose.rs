@@ -53,9 +53,8 @@ pub(super) fn refine(mut failure: Failure, report: &ExitReport) -> Failure {
 
 fn is_out_of_memory(text: &str) -> bool {
     let text = text.to_lowercase();
-    let rust_allocator = text
-        .lines()
-        .any(|line| line.contains("memory allocation of ") && line.contains(" bytes failed"));
+    let rust_allocator =
+        text.lines().any(|line| line.contains("memory allocation of ") && line.contains(" bytes failed"));
     rust_allocator || OUT_OF_MEMORY.iter().any(|sign| text.contains(sign))
 }
 
@@ -75,7 +74,7 @@ fn describe(exit: &Exit) -> String {
         Exit::Returned => "it returned".into(),
         Exit::Panicked(panic) => format!("panic: {panic}"),
         Exit::Protocol(what) => format!("it broke the protocol: {what}"),
-        other => format!("{other:?}"),
+        Exit::Detached => "it did not end when it was told to".into(),
     }
 }
 
@@ -91,7 +90,10 @@ mod tests {
     #[test]
     fn a_panic_is_a_panic_by_unwinding_and_by_exit_code() {
         assert_eq!(cause(Exit::Panicked("index out of bounds".into()), &[]), Cause::Panic);
-        assert_eq!(cause(Exit::Code(101), &["thread 'main' panicked at src/a.rs:1:2:", "boom"]), Cause::Panic);
+        assert_eq!(
+            cause(Exit::Code(101), &["thread 'main' panicked at src/a.rs:1:2:", "boom"]),
+            Cause::Panic
+        );
     }
 
     #[test]
@@ -123,7 +125,8 @@ mod tests {
     #[test]
     fn the_workers_own_word_keeps_its_cause_and_gains_the_stderr() {
         let own = Failure { cause: Cause::Data, message: "no sample".into(), stderr_tail: vec![] };
-        let report = ExitReport { exit: Exit::Code(0), stderr_tail: vec!["bye".into()], peak_memory_bytes: None };
+        let report =
+            ExitReport { exit: Exit::Code(0), stderr_tail: vec!["bye".into()], peak_memory_bytes: None };
         let refined = refine(own, &report);
         assert_eq!((refined.cause, refined.stderr_tail), (Cause::Data, vec!["bye".to_string()]));
     }

@@ -212,18 +212,11 @@ impl State {
                 self.give_up_on_worker(failure(Cause::Hang, "no sign of life from the worker".into()))
             }
             (Phase::Stopping, Timer::Stop) if self.worker == WorkerIs::Alive => self.kill(),
-            (Phase::Stopping, Timer::Kill) if self.worker == WorkerIs::Killed => {
-                let message = format!(
-                    "a worker of `{}` does not end although it was told to, and is left behind: \
-                     a worker process would have been killed",
-                    self.plan.run_name
-                );
-                let exit = Exit::Protocol("it did not end when it was killed".into());
-                let report = ExitReport { exit, stderr_tail: vec![], peak_memory_bytes: None };
-                let mut effects = vec![Effect::Publish(Event::Warned { message })];
-                effects.extend(self.exited(&report));
-                effects
-            }
+            (Phase::Stopping, Timer::Kill) if self.worker == WorkerIs::Killed => self.exited(&ExitReport {
+                exit: Exit::Detached,
+                stderr_tail: vec![],
+                peak_memory_bytes: None,
+            }),
             (Phase::BackingOff, Timer::Backoff) => self.next_attempt(),
             _ => vec![Effect::CountLate("time-up")],
         }
@@ -256,13 +249,17 @@ impl State {
                 effects
             }
             // A worker that is being launched is killed as soon as it stands.
-            (Phase::Starting, StopMode::Cancel | StopMode::Kill) if self.worker == WorkerIs::Alive => self.kill(),
+            (Phase::Starting, StopMode::Cancel | StopMode::Kill) if self.worker == WorkerIs::Alive => {
+                self.kill()
+            }
             (Phase::Training, StopMode::Cancel) => {
                 let mut effects = self.leave_training();
                 effects.extend([Effect::SendStop, Effect::Arm(Timer::Stop)]);
                 effects
             }
-            (Phase::Training | Phase::Stopping, StopMode::Kill) if self.worker == WorkerIs::Alive => self.kill(),
+            (Phase::Training | Phase::Stopping, StopMode::Kill) if self.worker == WorkerIs::Alive => {
+                self.kill()
+            }
             _ => vec![],
         }
     }
@@ -273,7 +270,16 @@ impl State {
             Some(finished) => finished,
             None => Verdict::Failed(diagnose(report)),
         };
-        self.settle(verdict)
+        let mut effects = self.settle(verdict);
+        if report.exit == Exit::Detached {
+            let message = format!(
+                "a worker of `{}` does not end although it was told to, and is left behind on its device: \
+                 worker processes are killed where threads can not be",
+                self.plan.run_name
+            );
+            effects.push(Effect::Publish(Event::Warned { message }));
+        }
+        effects
     }
 
     /// The attempt is over and its worker gone: end, or try again.

@@ -44,7 +44,9 @@ impl Running {
 /// # Cancel safety
 /// Dropped, the worker is killed as soon as it stands.
 pub(super) async fn launch(
-    launcher: Arc<WorkerLauncher>, plan: Arc<RunPlan>, lease: Arc<LeaseGuard>,
+    launcher: Arc<WorkerLauncher>,
+    plan: Arc<RunPlan>,
+    lease: Arc<LeaseGuard>,
 ) -> Result<(Running, WorkerEvents), Failure> {
     let launch = move || {
         make_folder(&plan.run_dir)?;
@@ -62,7 +64,7 @@ fn sink(says: mpsc::Sender<WorkerEvent<FromWorker>>, lease: Arc<LeaseGuard>) -> 
     let mut lease = Some(lease);
     Box::new(move |event| {
         if matches!(event, WorkerEvent::Exited(_)) {
-            lease = None;
+            drop(lease.take());
         }
         says.blocking_send(event).is_ok()
     })

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use actix::{MailboxError, Message};
+use engine_tracking::run_info::RunInfoError;
 use thiserror::Error;
 
 use crate::outcome::{CvOutcome, RunOutcome};
@@ -38,22 +39,15 @@ const _: () = assert!(size_of::<RunInfoReady>() <= 64 && size_of::<CvScored>() <
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SinkError {
-    /// A table can not be written.
-    #[error("a table is not written: {path}")]
-    Table {
-        /// The table.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: engine_tracking::run_info::RunInfoError,
-    },
+    /// A table can not be read or written; the error names it.
+    #[error(transparent)]
+    Table(#[from] RunInfoError),
     /// The folder of a table can not be made.
-    #[error("the folder of a table can not be made: {path}")]
+    #[error("the folder of a table can not be made ({source}): {}", path.display())]
     Folder {
         /// The folder.
         path: PathBuf,
         /// What the system says.
-        #[source]
         source: std::io::Error,
     },
     /// The thread that writes tables is gone.
@@ -61,15 +55,7 @@ pub enum SinkError {
     Gone,
 }
 
-/// What an answer of the sink says went wrong, with its causes, for people.
+/// What an answer of the sink says went wrong, for people.
 pub(crate) fn failure(answer: Result<Result<(), SinkError>, MailboxError>) -> Option<String> {
-    let error = answer.unwrap_or(Err(SinkError::Gone)).err()?;
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
-    Some(text)
+    answer.unwrap_or(Err(SinkError::Gone)).err().map(|error| error.to_string())
 }

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, System, WrapFuture};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, System, WrapFuture,
+};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -43,7 +45,12 @@ pub(super) struct Root {
 
 impl Root {
     /// The root and the actors all jobs share; to be called on the arbiter.
-    pub(super) fn new(config: SystemConfig, options: SystemOptions, bus: EventBus, shutdown: StopSignal) -> Self {
+    pub(super) fn new(
+        config: SystemConfig,
+        options: SystemOptions,
+        bus: EventBus,
+        shutdown: StopSignal,
+    ) -> Self {
         let SystemConfig { devices, slots, placement, launcher, progress_timeout, ids } = config;
         let SystemOptions { timers, trackers } = options;
         let wiring = Wiring {
@@ -74,7 +81,9 @@ impl Root {
             let ended = timeout(SHUTDOWN_DEADLINE, ended);
             ctx.wait(ended.into_actor(root).map(|ended, _root, ctx| {
                 if ended.is_err() {
-                    tracing::error!("jobs did not end before the shutdown's deadline: their workers are killed");
+                    tracing::error!(
+                        "jobs did not end before the shutdown's deadline: their workers are killed"
+                    );
                 }
                 ctx.stop();
             }));

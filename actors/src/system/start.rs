@@ -58,7 +58,8 @@ impl ActorSystem {
             .name(THREAD.into())
             .spawn(move || {
                 let system = System::new();
-                let root = system.block_on(async move { Root::new(config, options, theirs, shutdown).start() });
+                let root =
+                    system.block_on(async move { Root::new(config, options, theirs, shutdown).start() });
                 // A starter that is gone drops its line, which shuts the system down.
                 drop(stands.send(root));
                 system.run()
@@ -78,7 +79,11 @@ impl ActorSystem {
     ///
     /// # Errors
     /// [`JobError`] if the job is not taken.
-    pub fn tune(&self, plan: TunePlan, sampler: Box<dyn Sampler>) -> Result<JobHandle<TuneOutcome>, JobError> {
+    pub fn tune(
+        &self,
+        plan: TunePlan,
+        sampler: Box<dyn Sampler>,
+    ) -> Result<JobHandle<TuneOutcome>, JobError> {
         self.begin(|outcome, stop| Job::Tune(StartTune { plan: Arc::new(plan), sampler, outcome, stop }))
     }
 
@@ -101,7 +106,8 @@ impl ActorSystem {
     }
 
     fn begin<O>(
-        &self, job: impl FnOnce(oneshot::Sender<O>, StopSignal) -> Job,
+        &self,
+        job: impl FnOnce(oneshot::Sender<O>, StopSignal) -> Job,
     ) -> Result<JobHandle<O>, JobError> {
         let (outcome, told) = oneshot::channel();
         let (line, stop) = StopLine::new();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::thread;
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, WrapFuture};
+use actix::{Actor, ActorContext, ActorFutureExt, AtomicResponse, Context, Handler, WrapFuture};
 use tokio::sync::{mpsc, oneshot};
 
 use super::back_ends::BackEnds;
@@ -41,9 +41,7 @@ impl TrackerActor {
     }
 }
 
-fn drive(
-    plan: Arc<RunPlan>, all: Vec<Box<dyn Tracker>>, bus: EventBus, mut orders: mpsc::Receiver<Order>,
-) {
+fn drive(plan: Arc<RunPlan>, all: Vec<Box<dyn Tracker>>, bus: EventBus, mut orders: mpsc::Receiver<Order>) {
     let mut back_ends = BackEnds::open(plan, all, bus);
     loop {
         match orders.blocking_recv() {
@@ -51,7 +49,7 @@ fn drive(
             Some(Order::Close(closed)) => {
                 back_ends.close();
                 // A RunActor that is gone needs no answer.
-                drop(closed.send(()));
+                closed.send(()).unwrap_or_default();
                 return;
             }
             None => return back_ends.close(),

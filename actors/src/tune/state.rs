@@ -86,7 +86,9 @@ impl State {
         match (self.phase, input) {
             (Phase::Idle, Input::Begin) => self.begin(),
             (Phase::Asking, Input::Proposed { hyperparameters }) => self.proposed(hyperparameters),
-            (Phase::Searching | Phase::Asking, Input::CvEnded { index, outcome }) => self.cv_ended(index, outcome),
+            (Phase::Searching | Phase::Asking, Input::CvEnded { index, outcome }) => {
+                self.cv_ended(index, outcome)
+            }
             (Phase::Retraining, Input::RetrainEnded { outcome }) => self.report(Some(*outcome)),
             (Phase::Retraining, Input::RetrainLost) => {
                 let message = "the retrained model's run was lost to a panic: see the log".into();

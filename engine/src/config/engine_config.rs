@@ -31,6 +31,8 @@ pub struct EngineConfig {
     pub artifact_dir: PathBuf,
     /// Name of the run, cv or tune; generated if there is none.
     pub name: Option<String>,
+    /// Checkpoint to test; there is one whenever the command is `test`.
+    pub checkpoint: Option<PathBuf>,
     /// Fold of a single run.
     pub fold: u32,
     /// Seed of a single run and of a tune's search.
@@ -135,6 +137,10 @@ impl EngineConfig {
             given_hyperparameters,
             artifact_dir: read.needed("artifact-dir", read.path("artifact-dir"), "")?,
             name: read.name()?,
+            checkpoint: match command {
+                Command::Test => Some(read.needed("checkpoint", read.path("checkpoint"), ", and there is nothing to test")?),
+                _ => None,
+            },
             fold: read.count("fold")?,
             random_seed: read.whole("random-seed")?,
             device: read.device()?,

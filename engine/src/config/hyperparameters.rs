@@ -88,13 +88,8 @@ pub fn check_space(space: SearchSpace) -> Result<SearchSpace, HyperparameterErro
             (None, _) => String::new(),
         };
         known(&parameter.name, &place)?;
-        let values = match &parameter.distribution {
-            Distribution::Constant(value) => vec![value.clone()],
-            Distribution::Choice(choices) => choices.clone(),
-            // What is allowed is an interval for every name: its ends decide.
-            between => vec![between.quantile(0.0), between.quantile(1.0)],
-        };
-        for value in &values {
+        // What is allowed is an interval for every number: the ends decide.
+        for value in &parameter.distribution.ends() {
             check(&parameter.name, value, &place)?;
         }
     }

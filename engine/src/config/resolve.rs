@@ -8,7 +8,7 @@ use super::document::{Document, place};
 use super::error::{ConfigError, Setting};
 use super::file::{self, Found, FoundOptions};
 use super::nearest;
-use super::options::{OptionSpec, option, options};
+use super::options::{Group, OptionSpec, option, options};
 use super::value::{self, OptionValue};
 
 /// Read without being asked for if it is in the working directory.
@@ -109,7 +109,12 @@ impl Sources {
         let path = document.as_ref().map(|document| document.path.as_path());
         let mut resolved = Vec::with_capacity(options().len());
         for spec in options() {
-            resolved.push(self.option(spec, found.get(spec.key), path)?);
+            let mut option = self.option(spec, found.get(spec.key), path)?;
+            if let (Group::Config, Some(read)) = (spec.group, path) {
+                // Also where nobody asked for it.
+                option.value = OptionValue::Text(read.display().to_string());
+            }
+            resolved.push(option);
         }
         Ok(Resolved { options: resolved, config_file: document.map(|document| document.path) })
     }
@@ -276,6 +281,8 @@ mod tests {
         };
         let file = Origin::File { path: folder.path().join("config.toml"), line: Some(2) };
         assert_eq!(epochs(&sources), (OptionValue::Int(6), file));
+        let read = sources.resolve().unwrap().get("config-file").unwrap().shown();
+        assert!(read.ends_with("config.toml\""), "{read}");
         let sources = sources.with_environment(environment("ENGINE_MAX_EPOCHS", "7"));
         let name = "ENGINE_MAX_EPOCHS".to_owned();
         assert_eq!(epochs(&sources), (OptionValue::Int(7), Origin::Environment { name }));

@@ -348,3 +348,38 @@ impl Drop for EpochIter {
         self.finish();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::synth::{SynthConfig, synthesise};
+    use super::*;
+
+    #[test]
+    fn a_panic_of_a_thread_is_an_error_of_the_epoch() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let dir = directory.path().join("data");
+        synthesise(&SynthConfig { samples: 6, patch_size: 16, regions: 2, ..SynthConfig::new(&dir) })
+            .unwrap();
+        let folder = Arc::new(DataFolder::open(&dir, None).unwrap());
+        let config = LoaderConfig {
+            batch_size: 2,
+            shuffle: None,
+            drop_last: true,
+            workers: 2,
+            in_memory: false,
+            augment: None,
+            augment_seed: 0,
+            ahead: 2,
+        };
+        let mut loader = Loader::new(Arc::clone(&folder), (0..6).collect(), config).unwrap();
+        // Room for three samples: the second batch indexes beyond it.
+        let kept = Some(std::iter::repeat_with(OnceLock::new).take(3).collect());
+        loader.source = Arc::new(Source { folder, kept, augment: None, augment_seed: 0 });
+        let results: Vec<_> = loader.epoch(0).collect();
+        assert!(matches!(&results[0], Ok(batch) if batch.rows == [0, 1]));
+        let [_, Err(DataError::WorkerPanicked { message, path })] = &results[..] else {
+            panic!("expected a batch and an error: {results:?}");
+        };
+        assert!(message.contains("index out of bounds") && *path == dir, "{message}");
+    }
+}

@@ -50,6 +50,15 @@ impl SegmentationModel {
         Ok(Self { encoder, decoder, segmentation_head })
     }
 
+    /// Whether [`SegmentationModel::build`] knows both names, without building anything.
+    ///
+    /// # Errors
+    /// [`ModelError`] for an unknown name.
+    pub fn check_names(arch: &str, encoder: &str) -> Result<(), ModelError> {
+        Decoder::find(arch)?;
+        Encoder::find(encoder).map(drop)
+    }
+
     /// Names of the architectures that can be built.
     pub fn architectures() -> Vec<&'static str> {
         Decoder::KNOWN.to_vec()

@@ -56,6 +56,9 @@ pub enum PlanError {
     /// There is no search space.
     #[error("there is no search space: give a file with a table `hyperparameters` by --hpconfig")]
     NoSearchSpace,
+    /// There is nothing to test.
+    #[error("there is no checkpoint to test: give the folder of one by --checkpoint")]
+    NoCheckpoint,
     /// Settings that can not be handed to a worker.
     #[error("the settings can not be written as JSON for the worker")]
     Settings(#[source] serde_json::Error),
@@ -128,7 +131,8 @@ pub fn run(config: &EngineConfig) -> Result<RunRequest, PlanError> {
 ///
 /// # Errors
 /// [`PlanError`] for a checkpoint that can not be read, and a missing or empty test split.
-pub fn test(config: &EngineConfig, checkpoint: &Path) -> Result<RunRequest, PlanError> {
+pub fn test(config: &EngineConfig) -> Result<RunRequest, PlanError> {
+    let checkpoint = config.checkpoint.as_deref().ok_or(PlanError::NoCheckpoint)?;
     let trained = Checkpoint::read(checkpoint)?.state.hyperparameters;
     let hyperparameters: SegmentationHyperparameters =
         serde_json::from_value(trained).map_err(RunError::Hyperparameters)?;

@@ -29,6 +29,8 @@
 mod error;
 mod evaluate;
 mod figures;
+pub mod jobs;
+mod preflight;
 mod prepare;
 mod resume;
 pub mod settings;
@@ -39,5 +41,6 @@ mod weights;
 mod workload;
 
 pub use error::RunError;
+pub use preflight::{Scope, preflight};
 pub use settings::{FoldMethod, SegmentationHyperparameters, SegmentationSettings, TestSplit};
 pub use workload::SegmentationWorkload;

@@ -54,7 +54,7 @@ pub fn preflight(
     for one in hyperparameters {
         SegmentationModel::check_names(&one.model_arch, &one.model_encoder)?;
         if let Some(source) = &one.model_encoder_weights {
-            super::weights::check_encoder_source(source)?;
+            super::weights::encoder_source(source)?;
         }
         let pipeline = one.augment.as_deref().map(Pipeline::parse).transpose()?;
         if bands_seen.insert(one.bands.clone()) || pipeline.is_some() {

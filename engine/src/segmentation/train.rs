@@ -192,7 +192,7 @@ impl<'a> Trainer<'a> {
         self.course.step = step;
         self.clock.count(samples);
         let every = u64::from(self.setup.settings.log_every_n_steps);
-        if every == 0 || step % every != 0 {
+        if every == 0 || !step.is_multiple_of(every) {
             return tally.add_counts(logits, target);
         }
         self.settle(epoch, tally)?;

@@ -29,13 +29,7 @@ pub(super) fn load_encoder(
     source: &str,
     in_channels: usize,
 ) -> Result<SegmentationModel, RunError> {
-    if source.eq_ignore_ascii_case("imagenet") {
-        return Err(RunError::NotYet {
-            what: "`model_encoder_weights = \"imagenet\"`".into(),
-            remedy: "give the path of a `.safetensors` file",
-        });
-    }
-    let path = PathBuf::from(source);
+    let path = encoder_source(source)?;
     let mut tensors = read(&path)?;
     tensors.retain(|tensor| !tensor.name.starts_with(CLASSIFIER));
     for tensor in &mut tensors {
@@ -52,6 +46,25 @@ pub(super) fn load_encoder(
     }
     tensors.extend(own.into_iter().filter(|tensor| !tensor.name.starts_with(ENCODER)));
     model.load_state_dict(tensors).map_err(|source| RunError::Weights { path, source })
+}
+
+/// The file that `model_encoder_weights` names.
+///
+/// # Errors
+/// [`RunError::NotYet`] for weights that would have to be fetched, [`RunError::Unreadable`] for a file that is not
+/// there.
+pub(super) fn encoder_source(source: &str) -> Result<PathBuf, RunError> {
+    if source.eq_ignore_ascii_case("imagenet") {
+        return Err(RunError::NotYet {
+            what: "`model_encoder_weights = \"imagenet\"`".into(),
+            remedy: "give the path of a `.safetensors` file",
+        });
+    }
+    let path = PathBuf::from(source);
+    match std::fs::metadata(&path) {
+        Ok(_) => Ok(path),
+        Err(source) => Err(RunError::Unreadable { what: "the file of encoder weights", path, source }),
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<NamedTensor>, RunError> {

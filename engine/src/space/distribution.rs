@@ -57,6 +57,15 @@ impl Distribution {
         }
     }
 
+    /// Every value that is listed, or both ends of an interval: what a check of all values has to look at.
+    pub fn ends(&self) -> Vec<Value> {
+        match self {
+            Self::Constant(value) => vec![value.clone()],
+            Self::Choice(choices) => choices.clone(),
+            between => vec![between.quantile(0.0), between.quantile(1.0)],
+        }
+    }
+
     /// The value below which the share `u` of the distribution lies: its quantile function.
     ///
     /// A uniform `u` thus gives a value distributed as asked for. `u` is held to 0 … 1.

@@ -86,6 +86,28 @@ impl SearchSpace {
         held.map_or(asked, |held| held.min(asked))
     }
 
+    /// Configurations that show every listed value and every end of an interval at least once: the first values
+    /// together, then each other one with the first values of the rest.
+    pub fn corners(&self) -> Vec<Hyperparameters> {
+        let ends: Vec<Vec<serde_json::Value>> =
+            self.parameters.iter().map(|parameter| parameter.distribution.ends()).collect();
+        let first: Hyperparameters = self
+            .parameters
+            .iter()
+            .zip(&ends)
+            .filter_map(|(parameter, values)| Some((parameter.name.clone(), values.first()?.clone())))
+            .collect();
+        let mut corners = vec![first.clone()];
+        for (parameter, values) in self.parameters.iter().zip(&ends) {
+            for value in values.iter().skip(1) {
+                let mut corner = first.clone();
+                corner.insert(parameter.name.clone(), value.clone());
+                corners.push(corner);
+            }
+        }
+        corners
+    }
+
     /// The space with values that are the same in every trial, where it does not name them itself.
     #[must_use]
     pub fn with_constants(mut self, values: &Hyperparameters) -> Self {

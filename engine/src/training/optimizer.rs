@@ -283,3 +283,115 @@ impl ModuleVisitor for Restore {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::backend::{BackendName, ComputeDevice};
+
+    #[derive(Module, Debug)]
+    struct Pair {
+        a: Param<Tensor<1>>,
+        b: Param<Tensor<2>>,
+    }
+
+    fn device() -> Device {
+        let backend = BackendName::best(ComputeDevice::Cpu).unwrap();
+        backend.device(ComputeDevice::Cpu).unwrap().autodiff()
+    }
+
+    fn pair() -> Pair {
+        let device = device();
+        Pair {
+            a: Param::from_tensor(Tensor::from_data([0.5_f32, -2.0], &device)),
+            b: Param::from_tensor(Tensor::from_data([[1.0_f32]], &device)),
+        }
+    }
+
+    fn names(pair: &Pair) -> HashMap<ParamId, String> {
+        HashMap::from([(pair.a.id, "a".to_owned()), (pair.b.id, "b".to_owned())])
+    }
+
+    /// Loss whose gradient is 2a; `b` takes no part.
+    fn gradients(pair: &Pair) -> Gradients {
+        pair.a.val().square().sum().backward()
+    }
+
+    fn values(pair: &Pair) -> Vec<f32> {
+        pair.a.val().into_data().try_to_vec::<f32>().unwrap()
+    }
+
+    #[test]
+    fn the_steps_are_those_of_the_formula() {
+        let mut pair = pair();
+        let mut optimizer = AdamW::new(AdamWConfig::default(), names(&pair));
+        let (rate, mut mean, mut square) = (0.1, [0.0_f64; 2], [0.0_f64; 2]);
+        let mut expected = [0.5_f64, -2.0];
+        for step in 1..=5 {
+            let taken = gradients(&pair);
+            pair = optimizer.step(rate, pair, taken);
+            for i in 0..2 {
+                let gradient = 2.0 * expected[i];
+                mean[i] = 0.9 * mean[i] + 0.1 * gradient;
+                square[i] = 0.999 * square[i] + 0.001 * gradient * gradient;
+                let (mean, square) =
+                    (mean[i] / (1.0 - 0.9_f64.powi(step)), square[i] / (1.0 - 0.999_f64.powi(step)));
+                expected[i] = expected[i] * (1.0 - rate * 0.01) - rate * mean / (square.sqrt() + 1e-8);
+            }
+            for (ours, theirs) in values(&pair).into_iter().zip(expected) {
+                assert!((f64::from(ours) - theirs).abs() < 1e-5, "step {step}: {ours} for {theirs}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_parameter_without_gradient_or_name_stays_as_it_is() {
+        let pair = pair();
+        let (before, only_b) = (values(&pair), HashMap::from([(pair.b.id, "b".to_owned())]));
+        let mut optimizer = AdamW::new(AdamWConfig::default(), only_b);
+        let taken = gradients(&pair);
+        let pair = optimizer.step(0.1, pair, taken);
+        assert_eq!(values(&pair), before);
+        assert_eq!(pair.b.val().into_data().try_to_vec::<f32>().unwrap(), [1.0]);
+        assert_eq!(optimizer.state(&pair).unwrap(), OptimizerState::default());
+    }
+
+    #[test]
+    fn a_restored_optimizer_goes_on_to_the_same_bits() {
+        let pair = pair();
+        let mut optimizer = AdamW::new(AdamWConfig::default(), names(&pair));
+        let taken = gradients(&pair);
+        let pair = optimizer.step(0.1, pair, taken);
+        let state = optimizer.state(&pair).unwrap();
+        let mut restored = AdamW::restore(AdamWConfig::default(), names(&pair), state, &pair).unwrap();
+        let (one, other) = (gradients(&pair), gradients(&pair));
+        let bits = |pair: Pair| values(&pair).into_iter().map(f32::to_bits).collect::<Vec<_>>();
+        assert_eq!(bits(optimizer.step(0.1, pair.clone(), one)), bits(restored.step(0.1, pair, other)));
+    }
+
+    #[test]
+    fn a_state_that_does_not_fit_is_refused_by_name() {
+        let pair = pair();
+        let mut optimizer = AdamW::new(AdamWConfig::default(), names(&pair));
+        let taken = gradients(&pair);
+        let pair = optimizer.step(0.1, pair, taken);
+        let state = optimizer.state(&pair).unwrap();
+        let refused = |spoil: fn(&mut OptimizerState)| {
+            let mut state = state.clone();
+            spoil(&mut state);
+            match AdamW::restore(AdamWConfig::default(), names(&pair), state, &pair) {
+                Ok(_) => String::new(),
+                Err(error) => error.to_string(),
+            }
+        };
+        assert!(refused(|state| drop(state.tensors.remove(0))).contains("lacks `a.exp_avg`"));
+        assert!(refused(|state| state.tensors[1].shape = vec![2, 1]).contains("a.exp_avg_sq"));
+        assert!(refused(|state| state.tensors[0].name = "c.exp_avg".into()).contains("a.exp_avg"));
+        let stray = refused(|state| {
+            state.tensors.push(NamedTensor { name: "c.exp_avg".into(), shape: vec![1], values: vec![0.0] });
+        });
+        assert!(stray.contains("c.exp_avg"), "{stray}");
+    }
+}

@@ -11,12 +11,12 @@ use crate::atomic::AtomicError;
 /// Why a table could not be written or read. A table that was there before is untouched.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum TableError {
+pub enum RunInfoError {
     /// The file could not be put in place.
     #[error(transparent)]
     File(#[from] AtomicError),
     /// The file could not be opened.
-    #[error("can not open the table, check that it exists and may be read: {}: {source}", path.display())]
+    #[error("can not open the table, check that it exists and may be read: {}", path.display())]
     Open {
         /// The table.
         path: PathBuf,
@@ -24,7 +24,7 @@ pub enum TableError {
         source: io::Error,
     },
     /// The rows could not be written.
-    #[error("can not write the table, check the free space of the disk: {}: {source}", path.display())]
+    #[error("can not write the table, check the free space of the disk: {}", path.display())]
     Write {
         /// The table.
         path: PathBuf,
@@ -32,7 +32,7 @@ pub enum TableError {
         source: ParquetError,
     },
     /// The rows do not fit the columns, which is a defect of this program.
-    #[error("the rows do not fit the columns of the table, please report this: {}: {source}", path.display())]
+    #[error("the rows do not fit the columns of the table, please report this: {}", path.display())]
     Encode {
         /// The table.
         path: PathBuf,
@@ -40,7 +40,7 @@ pub enum TableError {
         source: ArrowError,
     },
     /// The file is damaged or no parquet file.
-    #[error("can not read the table, move it away to have it written anew: {}: {source}", path.display())]
+    #[error("can not read the table, move it away to have it written anew: {}", path.display())]
     Read {
         /// The table.
         path: PathBuf,
@@ -48,7 +48,7 @@ pub enum TableError {
         source: ParquetError,
     },
     /// The rows are damaged.
-    #[error("can not read the rows of the table, move it away to have it written anew: {}: {source}", path.display())]
+    #[error("can not read the rows of the table, move it away to have it written anew: {}", path.display())]
     Rows {
         /// The table.
         path: PathBuf,

@@ -15,7 +15,7 @@ mod rows;
 mod table;
 mod tune;
 
-pub use error::TableError;
+pub use error::RunInfoError;
 pub use rows::{CvScore, RunInfo, TableRow};
 pub use table::{read_run_infos, write_cv};
 pub use tune::TuneTable;

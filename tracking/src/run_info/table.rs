@@ -17,7 +17,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 
 use super::columns::{Column, FOOTER_KEY, Footer, Layout, TABLE_VERSION, schema};
-use super::error::TableError;
+use super::error::RunInfoError;
 use super::rows::{CvScore, RunInfo, TableRow};
 use super::{decode, encode};
 use crate::atomic;
@@ -29,8 +29,8 @@ use crate::atomic;
 /// a further column of a tune's table stands under `metric/{name}`.
 ///
 /// # Errors
-/// [`TableError`] if the file can not be written; a table that was there stays.
-pub fn write_cv(path: &Path, runs: &[RunInfo], score: Option<CvScore>) -> Result<(), TableError> {
+/// [`RunInfoError`] if the file can not be written; a table that was there stays.
+pub fn write_cv(path: &Path, runs: &[RunInfo], score: Option<CvScore>) -> Result<(), RunInfoError> {
     let rows: Vec<_> =
         runs.iter().map(|run| TableRow { run: run.clone(), score, ..TableRow::default() }).collect();
     let mut layout = Layout::default();
@@ -41,10 +41,12 @@ pub fn write_cv(path: &Path, runs: &[RunInfo], score: Option<CvScore>) -> Result
 /// Reads a cv's or a tune's table back, in the order of its rows.
 ///
 /// # Errors
-/// [`TableError`] if the file is missing, damaged, of another version or something else.
-pub fn read_run_infos(path: &Path) -> Result<Vec<TableRow>, TableError> {
-    let table = Table::open(path)?
-        .ok_or_else(|| TableError::Open { path: path.to_owned(), source: io::ErrorKind::NotFound.into() })?;
+/// [`RunInfoError`] if the file is missing, damaged, of another version or something else.
+pub fn read_run_infos(path: &Path) -> Result<Vec<TableRow>, RunInfoError> {
+    let table = Table::open(path)?.ok_or_else(|| RunInfoError::Open {
+        path: path.to_owned(),
+        source: io::ErrorKind::NotFound.into(),
+    })?;
     table.rows((0..table.groups()).collect())
 }
 
@@ -59,15 +61,15 @@ pub(super) struct Table {
 
 impl Table {
     /// Opens a table; none where there is no file.
-    pub(super) fn open(path: &Path) -> Result<Option<Self>, TableError> {
+    pub(super) fn open(path: &Path) -> Result<Option<Self>, RunInfoError> {
         let owned = || path.to_owned();
         let file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(TableError::Open { path: owned(), source }),
+            Err(source) => return Err(RunInfoError::Open { path: owned(), source }),
         };
         let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
-            .map_err(|source| TableError::Read { path: owned(), source })?;
+            .map_err(|source| RunInfoError::Read { path: owned(), source })?;
         let footer = read_footer(path, metadata.metadata())?;
         let columns = footer.layout.columns();
         let same = |(found, known): (&arrow::datatypes::FieldRef, &arrow::datatypes::FieldRef)| {
@@ -76,7 +78,7 @@ impl Table {
         let known = schema(&columns);
         let found = metadata.schema();
         if found.fields().len() != columns.len() || !found.fields().iter().zip(known.fields()).all(same) {
-            return Err(TableError::NotATable {
+            return Err(RunInfoError::NotATable {
                 path: owned(),
                 reason: "its columns are not those it describes",
             });
@@ -95,28 +97,28 @@ impl Table {
     }
 
     /// Reads the rows of the given groups.
-    pub(super) fn rows(&self, groups: Vec<usize>) -> Result<Vec<TableRow>, TableError> {
+    pub(super) fn rows(&self, groups: Vec<usize>) -> Result<Vec<TableRow>, RunInfoError> {
         let owned = || self.path.clone();
-        let file = self.file.try_clone().map_err(|source| TableError::Open { path: owned(), source })?;
+        let file = self.file.try_clone().map_err(|source| RunInfoError::Open { path: owned(), source })?;
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
             .with_row_groups(groups)
             .build()
-            .map_err(|source| TableError::Read { path: owned(), source })?;
+            .map_err(|source| RunInfoError::Read { path: owned(), source })?;
         let mut rows = Vec::new();
         for batch in reader {
             let decoded = batch.and_then(|batch| decode::rows(&self.columns, &batch));
-            rows.extend(decoded.map_err(|source| TableError::Rows { path: owned(), source })?);
+            rows.extend(decoded.map_err(|source| RunInfoError::Rows { path: owned(), source })?);
         }
         Ok(rows)
     }
 }
 
-fn read_footer(path: &Path, metadata: &ParquetMetaData) -> Result<Footer, TableError> {
+fn read_footer(path: &Path, metadata: &ParquetMetaData) -> Result<Footer, RunInfoError> {
     #[derive(serde::Deserialize)]
     struct VersionAlone {
         version: u32,
     }
-    let not_a_table = |reason| TableError::NotATable { path: path.to_owned(), reason };
+    let not_a_table = |reason| RunInfoError::NotATable { path: path.to_owned(), reason };
     let entries = metadata.file_metadata().key_value_metadata();
     let text = entries
         .into_iter()
@@ -128,7 +130,7 @@ fn read_footer(path: &Path, metadata: &ParquetMetaData) -> Result<Footer, TableE
     // The version first: a later one may describe itself otherwise.
     let VersionAlone { version } = serde_json::from_str(text).map_err(unreadable)?;
     if version != TABLE_VERSION {
-        return Err(TableError::Version { path: path.to_owned(), found: version, known: TABLE_VERSION });
+        return Err(RunInfoError::Version { path: path.to_owned(), found: version, known: TABLE_VERSION });
     }
     serde_json::from_str(text).map_err(unreadable)
 }
@@ -145,11 +147,11 @@ pub(super) fn write(
     footer: &Footer,
     kept: Option<Kept<'_>>,
     rows: &[TableRow],
-) -> Result<(), TableError> {
+) -> Result<(), RunInfoError> {
     let columns = footer.layout.columns();
     let batch = encode::batch(&columns, rows)
-        .map_err(|source| TableError::Encode { path: path.to_owned(), source })?;
-    let failed = |source| TableError::Write { path: path.to_owned(), source };
+        .map_err(|source| RunInfoError::Encode { path: path.to_owned(), source })?;
+    let failed = |source| RunInfoError::Write { path: path.to_owned(), source };
     atomic::write(path, |file| {
         let options = ArrowWriterOptions::new().with_properties(properties(footer).map_err(failed)?);
         let writer = ArrowWriter::try_new_with_options(file, schema(&columns), options).map_err(failed)?;

@@ -39,8 +39,8 @@ fn failed_run(fold: u32) -> RunInfo {
     RunInfo { seed: u64::MAX, checkpoint, is_unstable: None, status, failure, device: None, ..run(fold, &[]) }
 }
 
-fn map(value: Value) -> Map<String, Value> {
-    value.as_object().unwrap().clone()
+fn map(value: impl std::borrow::Borrow<Value>) -> Map<String, Value> {
+    value.borrow().as_object().unwrap().clone()
 }
 
 const STABLE: CvScore = CvScore { score: Some(0.5), score_is_unstable: false };
@@ -200,11 +200,11 @@ fn tables_that_can_not_be_used_are_told_with_their_path_and_kept() {
     let (_folder, path) = scene("tune.parquet");
     let hyperparameters = map(json!({}));
     let mut table = TuneTable::new(path.clone());
-    assert!(matches!(read_run_infos(&path), Err(TableError::Open { .. })));
+    assert!(matches!(read_run_infos(&path), Err(RunInfoError::Open { .. })));
 
     fs::write(&path, "no parquet").unwrap();
     let error = table.append_cv("t-cv0", &hyperparameters, &[run(0, &[])], STABLE).unwrap_err();
-    assert!(matches!(error, TableError::Read { .. }));
+    assert!(matches!(error, RunInfoError::Read { .. }));
     assert!(error.to_string().contains("tune.parquet"), "{error}");
     assert_eq!(fs::read(&path).unwrap(), b"no parquet");
 
@@ -214,7 +214,7 @@ fn tables_that_can_not_be_used_are_told_with_their_path_and_kept() {
 
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 9]).unwrap();
-    assert!(matches!(read_run_infos(&path), Err(TableError::Read { .. })));
+    assert!(matches!(read_run_infos(&path), Err(RunInfoError::Read { .. })));
 
     let nowhere = path.with_file_name("not-there").join("run_infos.parquet");
     let error = write_cv(&nowhere, &[], None).unwrap_err();
@@ -230,7 +230,7 @@ fn a_table_of_a_later_version_is_refused() {
     let place = bytes.windows(written.len()).position(|window| window == written).unwrap();
     bytes[place + written.len() - 1] = b'9';
     fs::write(&path, bytes).unwrap();
-    assert!(matches!(read_run_infos(&path), Err(TableError::Version { found: 9, .. })));
+    assert!(matches!(read_run_infos(&path), Err(RunInfoError::Version { found: 9, .. })));
 }
 
 /// A table as written by the first version of the format; it must open for good.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::columns::{Footer, Layout, TABLE_VERSION};
-use super::error::TableError;
+use super::error::RunInfoError;
 use super::rows::{CvScore, RunInfo, TableRow};
 use super::table::{Kept, Table, write};
 
@@ -48,14 +48,14 @@ impl TuneTable {
     /// hyperparameter that needs a further or a wider column has all of them decoded and written anew.
     ///
     /// # Errors
-    /// [`TableError`] if the table can not be read or written; it then stays as it was.
+    /// [`RunInfoError`] if the table can not be read or written; it then stays as it was.
     pub fn append_cv(
         &mut self,
         cv_name: &str,
         hyperparameters: &Map<String, Value>,
         runs: &[RunInfo],
         score: CvScore,
-    ) -> Result<(), TableError> {
+    ) -> Result<(), RunInfoError> {
         let fresh = runs.iter().map(|run| TableRow {
             run: run.clone(),
             score: Some(score),
@@ -70,7 +70,7 @@ impl TuneTable {
             return write(&self.path, &footer, None, &fresh);
         };
         if table.footer.layout.hyperparameters.is_none() {
-            return Err(TableError::NotATable {
+            return Err(RunInfoError::NotATable {
                 path: self.path.clone(),
                 reason: "it is the table of a cv, not of a tune",
             });

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, BooleanArray, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
@@ -22,8 +23,8 @@ use super::super::geometry::rectangle_wkb;
 use super::terrain::Terrain;
 use super::{PIXEL_METRES, REGION_METRES, Site, SynthConfig};
 
-/// Level of the compression, which real folders have too.
-const COMPRESSION_LEVEL: u8 = 9;
+/// Middle level of the compression: noise shrinks little, however long one tries.
+const COMPRESSION_LEVEL: u8 = 5;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -125,7 +126,9 @@ pub(super) fn write_metadata(
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_key_value_metadata(Some(vec![KeyValue::new("geo".to_owned(), note.to_string())]))
             .build();
-        let mut writer = ArrowWriter::try_new(File::create(&path)?, batch.schema(), Some(properties))?;
+        // Without arrow's own schema, whose notes would hide GeoParquet's from other readers.
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let mut writer = ArrowWriter::try_new_with_options(File::create(&path)?, batch.schema(), options)?;
         writer.write(&batch)?;
         writer.close()?;
         Ok(())

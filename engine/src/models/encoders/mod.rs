@@ -63,12 +63,19 @@ pub(super) struct Features {
 }
 
 impl Encoder {
+    /// The known spelling of `name`, whatever its case.
+    pub(super) fn find(name: &str) -> Result<&'static str, ModelError> {
+        names::find(name, &Self::known()).ok_or_else(|| Self::unknown(name))
+    }
+
     /// Builds the encoder called `name` with fresh weights.
     pub(super) fn build(name: &str, in_channels: usize, init: &mut Initializer) -> Result<Self, ModelError> {
+        Self::of_family(Self::find(name)?, in_channels, init).ok_or_else(|| Self::unknown(name))
+    }
+
+    fn unknown(name: &str) -> ModelError {
         let known = Self::known();
-        names::find(name, &known).and_then(|name| Self::of_family(name, in_channels, init)).ok_or_else(|| {
-            let nearest = names::nearest(name, &known);
-            ModelError::UnknownEncoder { name: name.to_owned(), known, nearest }
-        })
+        let nearest = names::nearest(name, &known);
+        ModelError::UnknownEncoder { name: name.to_owned(), known, nearest }
     }
 }

@@ -1,0 +1,339 @@
+use crate::protocol::{FromWorker, PROTOCOL_VERSION};
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::{run_plan, scoring};
+
+fn state(leased_from: LeasedFrom) -> State {
+    State::new(Arc::new(run_plan("r")), Some(Arc::new(scoring())), leased_from)
+}
+
+fn granted() -> Input {
+    Input::LeaseGranted { device: "cpu:0".into() }
+}
+
+fn said(word: FromWorker) -> Input {
+    Input::Said(Box::new(word))
+}
+
+fn hello() -> Input {
+    said(FromWorker::Hello { protocol: PROTOCOL_VERSION, pid: 1 })
+}
+
+fn finished(iou: f64, stopped: bool) -> Input {
+    let metrics = [("val/iou".to_string(), iou)].into();
+    said(FromWorker::Finished(RunSummary { metrics, stopped, ..RunSummary::default() }))
+}
+
+fn exited(exit: Exit) -> Input {
+    Input::Exited(ExitReport { exit, stderr_tail: vec!["last line".into()], peak_memory_bytes: None })
+}
+
+/// Applies all, and returns the effects of the last one.
+fn script(state: &mut State, inputs: impl IntoIterator<Item = Input>) -> Vec<Effect> {
+    inputs.into_iter().map(|input| state.apply(input)).last().unwrap_or_default()
+}
+
+fn training(leased_from: LeasedFrom) -> State {
+    let mut state = state(leased_from);
+    script(&mut state, [Input::Begin, granted(), Input::Launched, hello()]);
+    assert_eq!(state.phase, Phase::Training);
+    state
+}
+
+fn outcome(effects: &[Effect]) -> &RunOutcome {
+    let mut told = effects.iter().filter_map(|effect| match effect {
+        Effect::CloseTracker(outcome) => Some(outcome.as_ref()),
+        _ => None,
+    });
+    told.next().expect("no outcome among the effects")
+}
+
+#[test]
+fn a_run_asks_for_a_device_then_launches_then_starts_on_hello() {
+    let mut state = state(LeasedFrom::Manager);
+    assert_eq!(state.apply(Input::Begin).last(), Some(&Effect::AcquireLease));
+    let effects = state.apply(granted());
+    assert_eq!(effects.first(), Some(&Effect::OpenTracker));
+    assert_eq!(effects.last(), Some(&Effect::Launch { attempt: 1 }));
+    script(&mut state, [Input::Launched]);
+    assert_eq!(state.apply(hello()).first(), Some(&Effect::SendStart { attempt: 1 }));
+}
+
+#[test]
+fn a_run_ends_only_after_its_worker_is_gone_and_gives_the_lease_back_before_it_closes_its_files() {
+    let mut state = training(LeasedFrom::Manager);
+    let effects = state.apply(finished(0.5, false));
+    assert!(effects.contains(&Effect::Arm(Timer::Stop)) && !effects.contains(&Effect::ReturnLease));
+    let effects = state.apply(exited(Exit::Code(0)));
+    let lease = effects.iter().position(|e| *e == Effect::ReturnLease).unwrap();
+    let close = effects.iter().position(|e| matches!(e, Effect::CloseTracker(_))).unwrap();
+    assert!(lease < close);
+    assert_eq!(outcome(&effects).status, Status::Complete);
+    assert_eq!(state.apply(Input::TrackerClosed), [Effect::Report]);
+}
+
+#[test]
+fn a_score_metric_that_is_zero_or_missing_makes_the_run_unstable_but_only_under_a_scoring() {
+    for (scored, expected) in [(true, Status::Unstable), (false, Status::Complete)] {
+        let mut state = training(LeasedFrom::Manager);
+        if !scored {
+            state.scoring = None;
+        }
+        let effects = script(&mut state, [finished(0.0, false), exited(Exit::Code(0))]);
+        assert_eq!(outcome(&effects).status, expected);
+    }
+}
+
+#[test]
+fn a_lost_worker_is_replaced_twice_and_an_out_of_memory_one_once() {
+    for (exit, retries) in [
+        (Exit::Signal(9), RETRIES_LOST),
+        (Exit::Panicked("CUDA out of memory".into()), RETRIES_OUT_OF_MEMORY),
+        (Exit::Panicked("boom".into()), 0),
+    ] {
+        let mut state = state(LeasedFrom::Manager);
+        script(&mut state, [Input::Begin]);
+        for attempt in 1..=retries {
+            let effects = script(&mut state, [granted(), Input::Launched, hello(), exited(exit.clone())]);
+            assert!(effects.contains(&Effect::ReturnLease), "{effects:?}");
+            assert_eq!(effects.last(), Some(&Effect::Arm(Timer::Backoff)));
+            assert_eq!(state.attempts, attempt);
+            assert_eq!(state.apply(Input::TimeUp(Timer::Backoff)), [Effect::AcquireLease]);
+        }
+        let effects = script(&mut state, [granted(), Input::Launched, hello(), exited(exit)]);
+        let told = outcome(&effects);
+        assert_eq!((told.status, told.attempts), (Status::Failed, retries + 1));
+        assert_eq!(told.failure.as_ref().unwrap().stderr_tail, ["last line"]);
+    }
+}
+
+#[test]
+fn a_lease_given_by_the_cv_is_kept_over_attempts_and_let_go_once() {
+    let mut state = training(LeasedFrom::Cv);
+    let effects = state.apply(exited(Exit::Signal(9)));
+    assert!(!effects.contains(&Effect::ReturnLease));
+    let effects = state.apply(Input::TimeUp(Timer::Backoff));
+    assert_eq!(effects.last(), Some(&Effect::Launch { attempt: 2 }));
+    let effects = script(&mut state, [Input::Launched, hello(), finished(0.5, false), exited(Exit::Code(0))]);
+    assert_eq!(effects.iter().filter(|e| **e == Effect::ReturnLease).count(), 1);
+}
+
+#[test]
+fn only_words_other_than_beats_are_progress() {
+    let mut state = training(LeasedFrom::Manager);
+    let beat = state.apply(said(FromWorker::Beat));
+    assert_eq!(beat, [Effect::Arm(Timer::Beat)]);
+    let logged = state.apply(said(FromWorker::Logged(vec![])));
+    assert!(logged.contains(&Effect::Arm(Timer::Progress)) && logged.contains(&Effect::Arm(Timer::Beat)));
+}
+
+#[test]
+fn a_run_without_progress_is_killed_fails_as_a_hang_and_is_not_repeated() {
+    for timer in [Timer::Progress, Timer::Beat] {
+        let mut state = training(LeasedFrom::Manager);
+        let effects = state.apply(Input::TimeUp(timer));
+        assert!(effects.contains(&Effect::Kill) && !effects.contains(&Effect::ReturnLease));
+        let effects = state.apply(exited(Exit::Signal(9)));
+        let told = outcome(&effects);
+        assert_eq!(told.failure.as_ref().map(|why| why.cause), Some(Cause::Hang));
+    }
+}
+
+#[test]
+fn a_worker_that_ignores_a_kill_is_left_behind_with_a_warning() {
+    let mut state = training(LeasedFrom::Manager);
+    let effects = script(&mut state, [Input::TimeUp(Timer::Progress), Input::TimeUp(Timer::Kill)]);
+    assert!(effects.iter().any(|e| matches!(e, Effect::Publish(Event::Warned { .. }))));
+    assert_eq!(outcome(&effects).failure.as_ref().map(|why| why.cause), Some(Cause::Hang));
+}
+
+#[test]
+fn another_protocol_is_refused_with_a_remedy_and_no_retry() {
+    let mut state = state(LeasedFrom::Manager);
+    script(&mut state, [Input::Begin, granted(), Input::Launched]);
+    let other = said(FromWorker::Hello { protocol: PROTOCOL_VERSION + 1, pid: 1 });
+    assert!(state.apply(other).contains(&Effect::Kill));
+    let effects = state.apply(exited(Exit::Signal(9)));
+    let why = outcome(&effects).failure.clone().unwrap();
+    assert_eq!(why.cause, Cause::Configuration);
+    assert!(why.message.contains("one build"), "{}", why.message);
+}
+
+#[test]
+fn cancel_asks_the_worker_and_kills_it_after_the_deadline() {
+    let mut state = training(LeasedFrom::Manager);
+    let effects = state.apply(Input::Stop(StopMode::Cancel));
+    assert!(effects.contains(&Effect::SendStop) && effects.contains(&Effect::Arm(Timer::Stop)));
+    let mut asked = state.clone();
+    let effects = script(&mut asked, [finished(0.5, true), exited(Exit::Code(0))]);
+    assert_eq!(outcome(&effects).status, Status::Cancelled);
+    assert!(state.apply(Input::TimeUp(Timer::Stop)).contains(&Effect::Kill));
+    let effects = state.apply(exited(Exit::Signal(9)));
+    assert_eq!((outcome(&effects).status, &outcome(&effects).failure), (Status::Cancelled, &None));
+}
+
+#[test]
+fn drain_lets_a_run_finish_but_starts_none() {
+    let mut state = training(LeasedFrom::Manager);
+    assert_eq!(state.apply(Input::Stop(StopMode::Drain)), []);
+    let effects = script(&mut state, [finished(0.5, false), exited(Exit::Code(0))]);
+    assert_eq!(outcome(&effects).status, Status::Complete);
+    let mut waiting = self::state(LeasedFrom::Manager);
+    let effects = script(&mut waiting, [Input::Begin, Input::Stop(StopMode::Drain)]);
+    assert_eq!(effects[0], Effect::WithdrawRequest);
+    assert_eq!((outcome(&effects).status, outcome(&effects).attempts), (Status::Cancelled, 0));
+}
+
+#[test]
+fn a_stop_while_the_worker_is_being_launched_kills_it_as_soon_as_it_stands() {
+    let mut state = state(LeasedFrom::Manager);
+    assert_eq!(script(&mut state, [Input::Begin, granted(), Input::Stop(StopMode::Cancel)]), []);
+    assert!(state.apply(Input::Launched).contains(&Effect::Kill));
+}
+
+#[test]
+fn a_grant_that_comes_too_late_is_given_back() {
+    let mut state = state(LeasedFrom::Manager);
+    script(&mut state, [Input::Begin, Input::Stop(StopMode::Kill)]);
+    assert_eq!(state.apply(granted())[0], Effect::ReturnLease);
+}
+
+/// A world that answers a run as actors, devices and workers may, in an order the numbers choose.
+struct World {
+    state: State,
+    asked: bool,
+    leases_out: u32,
+    is_launching: bool,
+    worker_alive: bool,
+    armed: Vec<Timer>,
+    closing: bool,
+    reports: u32,
+    launches: u32,
+}
+
+impl World {
+    fn new(leased_from: LeasedFrom) -> Self {
+        Self {
+            state: state(leased_from),
+            asked: false,
+            leases_out: 0,
+            is_launching: false,
+            worker_alive: false,
+            armed: vec![],
+            closing: false,
+            reports: 0,
+            launches: 0,
+        }
+    }
+
+    fn feed(&mut self, input: Input) {
+        assert_eq!(self.reports, 0, "RUN-1: nothing may be needed after the report");
+        if matches!(input, Input::Exited(_) | Input::TimeUp(Timer::Kill)) {
+            self.worker_alive = false;
+        }
+        for effect in self.state.apply(input) {
+            self.perform(&effect);
+        }
+    }
+
+    fn perform(&mut self, effect: &Effect) {
+        match effect {
+            Effect::AcquireLease => self.asked = true,
+            Effect::WithdrawRequest => self.asked = false,
+            Effect::ReturnLease => {
+                assert!(!self.worker_alive && !self.is_launching, "RUN-2: given back under a live worker");
+                assert_eq!(self.leases_out, 1, "RUN-2: given back once");
+                self.leases_out = 0;
+            }
+            Effect::Launch { .. } => {
+                assert!(!self.worker_alive && !self.is_launching, "RUN-3: one worker at a time");
+                assert_eq!(self.leases_out, 1, "a worker runs on a lease");
+                self.is_launching = true;
+                self.launches += 1;
+            }
+            Effect::Arm(timer) => {
+                self.armed.retain(|armed| armed != timer);
+                self.armed.push(*timer);
+            }
+            Effect::Disarm(timer) => self.armed.retain(|armed| armed != timer),
+            Effect::CloseTracker(_) => {
+                assert!(!self.closing, "RUN-1: one outcome");
+                self.closing = true;
+            }
+            Effect::Report => {
+                assert_eq!(self.leases_out, 0, "RUN-2: no lease is kept");
+                self.reports += 1;
+            }
+            _ => {}
+        }
+    }
+
+    /// What may happen now; never empty before the report.
+    fn choices(&self) -> Vec<Input> {
+        let mut may = vec![];
+        if self.state.phase == Phase::Idle {
+            return vec![Input::Begin];
+        }
+        if self.closing {
+            return vec![Input::TrackerClosed];
+        }
+        if self.asked {
+            may.extend([granted(), granted(), Input::LeaseRefused { reason: "gone".into() }]);
+        }
+        if self.is_launching {
+            may.extend([Input::Launched, Input::Launched]);
+            may.push(Input::LaunchFailed(failure(Cause::Lost, "no process".into())));
+        }
+        if self.worker_alive {
+            let oom = Exit::Panicked("CUDA out of memory".into());
+            may.extend([Exit::Code(0), Exit::Signal(9), Exit::Code(101), oom].map(exited));
+            may.extend([hello(), hello(), said(FromWorker::Beat), finished(0.5, false), finished(0.0, true)]);
+            may.push(said(FromWorker::Failed(failure(Cause::Data, "no sample".into()))));
+            may.push(Input::Unreachable { reason: "full".into() });
+        }
+        may.extend(self.armed.iter().map(|timer| Input::TimeUp(*timer)));
+        may.extend([StopMode::Drain, StopMode::Cancel, StopMode::Kill].map(Input::Stop));
+        may
+    }
+
+    fn step(&mut self, choice: usize) {
+        let mut may = self.choices();
+        let input = may.swap_remove(choice % may.len());
+        match &input {
+            Input::LeaseGranted { .. } => (self.asked, self.leases_out) = (false, 1),
+            Input::LeaseRefused { .. } => self.asked = false,
+            Input::Launched => (self.is_launching, self.worker_alive) = (false, true),
+            Input::LaunchFailed(_) => self.is_launching = false,
+            Input::TimeUp(timer) => self.armed.retain(|armed| armed != timer),
+            _ => {}
+        }
+        self.feed(input);
+    }
+}
+
+proptest! {
+    #[test]
+    fn run_1_to_5_hold_over_any_order_of_events(choices in proptest::collection::vec(0..1000_usize, 400), cvs in any::<bool>()) {
+        let mut world = World::new(if cvs { LeasedFrom::Cv } else { LeasedFrom::Manager });
+        for choice in choices {
+            if world.reports > 0 {
+                break;
+            }
+            world.step(choice);
+        }
+        // Left alone, a run comes to its end: workers exit, timers run out, files close.
+        for _ in 0..100 {
+            if world.reports > 0 {
+                break;
+            }
+            if world.worker_alive {
+                world.feed(exited(Exit::Code(0)));
+            } else {
+                world.step(0);
+            }
+        }
+        prop_assert_eq!(world.reports, 1, "RUN-1");
+        prop_assert!(world.launches <= 1 + RETRIES_LOST + RETRIES_OUT_OF_MEMORY, "RUN-5");
+    }
+}

@@ -1,0 +1,45 @@
+//! One function a command.
+
+mod config;
+mod data;
+mod train;
+
+use clap::ArgMatches;
+use engine::config::{Command as Level, EngineConfig, Resolved, Sources};
+
+use crate::args;
+use crate::display::Style;
+use crate::exit::{Code, Failure};
+
+/// Does what the command line says.
+pub fn run(matches: &ArgMatches) -> Result<Code, Failure> {
+    let style = Style::choose(matches.get_flag("quiet"), matches.get_flag("json"));
+    match matches.subcommand() {
+        Some(("train", given)) => train::train(&configured(given, Level::Train)?, style),
+        Some(("cv", given)) => train::cv(&configured(given, Level::Cv)?, style),
+        Some(("tune", given)) => train::tune(&configured(given, Level::Tune)?, style),
+        Some(("test", given)) => train::test(given, style),
+        Some(("data", given)) => data::run(given, style),
+        Some(("config", given)) => config::run(given, style),
+        // clap asks for a command and knows no others.
+        _ => Ok(Code::Usage),
+    }
+}
+
+/// Every option's value, from the command line, the environment, the file and the defaults.
+fn resolved(given: &ArgMatches) -> Result<Resolved, Failure> {
+    let mut sources = Sources::new().with_environment(environment());
+    for (key, values) in args::given(given) {
+        sources = sources.with_option(&key, values)?;
+    }
+    Ok(sources.resolve()?)
+}
+
+/// Environment variables that are text; others can not be ours.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+fn configured(given: &ArgMatches, level: Level) -> Result<EngineConfig, Failure> {
+    Ok(EngineConfig::new(&resolved(given)?, level)?)
+}

@@ -1,0 +1,119 @@
+//! `engine train`, `cv`, `tune` and `test`.
+
+use clap::ArgMatches;
+use engine::config::{Command as Level, EngineConfig};
+use engine::segmentation::jobs;
+use engine::{CvOutcome, RunOutcome, Status, TuneOutcome};
+
+use crate::display::Style;
+use crate::exit::{Code, Failure};
+use crate::job::{Ended, follow, print_result};
+use crate::tables;
+
+pub fn train(config: &EngineConfig, style: Style) -> Result<Code, Failure> {
+    let builder = jobs::builder(config)?;
+    let request = jobs::run(config)?;
+    let ended = follow(builder.build()?, style, &[], |engine| engine.train(request))?;
+    Ok(report_run(&ended, style))
+}
+
+pub fn test(given: &ArgMatches, style: Style) -> Result<Code, Failure> {
+    let config = super::configured(given, Level::Test)?;
+    let builder = jobs::builder(&config)?;
+    let request = jobs::test(&config)?;
+    let ended = follow(builder.build()?, style, &[], |engine| engine.train(request))?;
+    Ok(report_run(&ended, style))
+}
+
+pub fn cv(config: &EngineConfig, style: Style) -> Result<Code, Failure> {
+    let builder = jobs::builder(config)?;
+    let request = jobs::cv(config)?;
+    let shown = metric_names(config);
+    let ended = follow(builder.build()?, style, &[], |engine| engine.cv(request))?;
+    print_result(style, &ended.outcome, || cv_text(&ended.outcome, &shown));
+    Ok(match ended.outcome.status {
+        _ if ended.interrupted => Code::Interrupted,
+        Status::Complete => Code::Done,
+        Status::Unstable => Code::NothingStable,
+        _ => Code::NotFinished,
+    })
+}
+
+pub fn tune(config: &EngineConfig, style: Style) -> Result<Code, Failure> {
+    let builder = jobs::builder(config)?;
+    let job = jobs::tune(config)?;
+    let warnings: Vec<String> = job.warning.into_iter().collect();
+    let (request, sampler) = (job.request, job.sampler);
+    let shown = metric_names(config);
+    let ended = follow(builder.build()?, style, &warnings, |engine| engine.tune(request, sampler))?;
+    print_result(style, &ended.outcome, || tune_text(&ended.outcome, &shown));
+    let retrain_failed = ended.outcome.retrain.as_ref().is_some_and(|run| run.status != Status::Complete);
+    Ok(match ended.outcome.best {
+        _ if ended.interrupted => Code::Interrupted,
+        None => Code::NothingStable,
+        Some(_) if retrain_failed => Code::NotFinished,
+        Some(_) => Code::Done,
+    })
+}
+
+fn report_run(ended: &Ended<RunOutcome>, style: Style) -> Code {
+    print_result(style, &ended.outcome, || run_text(&ended.outcome));
+    match ended.outcome.status {
+        _ if ended.interrupted => Code::Interrupted,
+        Status::Complete | Status::Unstable => Code::Done,
+        _ => Code::NotFinished,
+    }
+}
+
+/// Names of the metrics a score is made of, without their directions.
+fn metric_names(config: &EngineConfig) -> Vec<String> {
+    config.cv.scoring_metrics.iter().map(|metric| metric.split(':').next().unwrap_or(metric).to_owned()).collect()
+}
+
+fn run_text(run: &RunOutcome) -> String {
+    let mut text = String::new();
+    if let Some(failure) = &run.failure {
+        text.push_str(&format!("{}: {}\n", tables::status(run.status), crate::display::reason(failure)));
+        for line in &failure.stderr_tail {
+            text.push_str(&format!("  | {line}\n"));
+        }
+    }
+    if !run.metrics.is_empty() {
+        text.push_str(&format!("{}\n", tables::metrics_table(run)));
+    }
+    if let Some(checkpoint) = &run.checkpoint {
+        text.push_str(&format!("best checkpoint: {}\n", checkpoint.display()));
+    }
+    text.push_str(&format!("run {} is in {}", run.run_name, run.run_dir.display()));
+    text
+}
+
+fn cv_text(cv: &CvOutcome, shown: &[String]) -> String {
+    let unstable = if cv.score_is_unstable { " (unstable)" } else { "" };
+    format!(
+        "{}\nscore: {}{unstable}\ntables of cv {} are in {}",
+        tables::cv_table(cv, shown),
+        tables::score_with_spread(cv.score, cv.spread),
+        cv.cv_name,
+        cv.cv_dir.display()
+    )
+}
+
+fn tune_text(tune: &TuneOutcome, shown: &[String]) -> String {
+    let mut text = String::new();
+    if let Some(best) = tune.best.and_then(|best| tune.cvs.get(best)) {
+        text.push_str(&format!(
+            "cells of the best, {}:\n{}\n\n",
+            best.cv_name,
+            tables::cv_table(best, shown)
+        ));
+    }
+    text.push_str(&format!("configurations of {}:\n{}\n", tune.tune_name, tables::tune_table(tune)));
+    match &tune.retrain {
+        Some(run) => text.push_str(&format!("\nretrained and tested as {}:\n{}\n", run.run_name, run_text(run))),
+        None if tune.best.is_none() => text.push_str("no configuration was stable: there is no best one\n"),
+        None => {}
+    }
+    text.push_str(&format!("tables of tune {} are in {}", tune.tune_name, tune.tune_dir.display()));
+    text
+}
