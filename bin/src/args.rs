@@ -23,7 +23,11 @@ pub fn command() -> Command {
         .args(output_arguments())
         .subcommand(level("train", Level::Train, "Train and validate one model on one fold"))
         .subcommand(level("cv", Level::Cv, "Train one configuration on every fold and seed, and score it"))
-        .subcommand(level("tune", Level::Tune, "Try many configurations, each by cross-validation, and find the best"))
+        .subcommand(level(
+            "tune",
+            Level::Tune,
+            "Try many configurations, each by cross-validation, and find the best",
+        ))
         .subcommand(level("test", Level::Test, "Test a checkpoint on the held-out samples"))
         .subcommand(data_command())
         .subcommand(config_command())
@@ -35,7 +39,8 @@ fn output_arguments() -> [Arg; 3] {
     };
     [
         flag("quiet", "Print the result only").short('q'),
-        flag("json", "Print every event, and the result last, as one JSON object a line").conflicts_with("quiet"),
+        flag("json", "Print every event, and the result last, as one JSON object a line")
+            .conflicts_with("quiet"),
         flag("verbose", "Log what the engine does to standard error; ENGINE_LOG sets it finer").short('v'),
     ]
 }
@@ -65,7 +70,12 @@ fn synth_command() -> Command {
     let share = |name, default, help| number(name, default, help).value_parser(value_parser!(f64));
     Command::new("synth")
         .about("Make a small data set that can be learned, in the form of a training data folder")
-        .arg(Arg::new("folder").required(true).value_parser(value_parser!(std::path::PathBuf)).help("Folder to make"))
+        .arg(
+            Arg::new("folder")
+                .required(true)
+                .value_parser(value_parser!(std::path::PathBuf))
+                .help("Folder to make"),
+        )
         .arg(count("samples", "96", "Samples"))
         .arg(count("patch-size", "64", "Height and width of a sample, in pixels"))
         .arg(count("regions", "4", "Regions"))
@@ -89,7 +99,12 @@ fn config_command() -> Command {
 
 /// Arguments of every option a level takes.
 fn arguments(level: Level) -> Vec<Arg> {
-    options().iter().enumerate().filter(|(_, spec)| spec.taken_by(level)).map(|(at, spec)| argument(at, spec)).collect()
+    options()
+        .iter()
+        .enumerate()
+        .filter(|(_, spec)| spec.taken_by(level))
+        .map(|(at, spec)| argument(at, spec))
+        .collect()
 }
 
 fn every_argument() -> Vec<Arg> {
@@ -159,21 +174,38 @@ mod tests {
     #[test]
     fn lists_take_several_values_and_flags_none() {
         let matches = command()
-            .try_get_matches_from(["engine", "tune", "--devices", "0", "1", "--retrain-and-test", "--max-epochs", "3"])
+            .try_get_matches_from([
+                "engine",
+                "tune",
+                "--devices",
+                "0",
+                "1",
+                "--retrain-and-test",
+                "--max-epochs",
+                "3",
+            ])
             .unwrap();
         let (_, tune) = matches.subcommand().unwrap();
         let mut given = given(tune);
         given.sort();
-        let pair = |key: &str, values: &[&str]| (key.to_owned(), values.iter().map(|v| (*v).to_owned()).collect());
+        let pair =
+            |key: &str, values: &[&str]| (key.to_owned(), values.iter().map(|v| (*v).to_owned()).collect());
         assert_eq!(
             given,
-            vec![pair("devices", &["0", "1"]), pair("max-epochs", &["3"]), pair("retrain-and-test", &["true"])]
+            vec![
+                pair("devices", &["0", "1"]),
+                pair("max-epochs", &["3"]),
+                pair("retrain-and-test", &["true"])
+            ]
         );
     }
 
     #[test]
     fn a_negative_number_is_a_value() {
         let matches = command().try_get_matches_from(["engine", "train", "--save-top-k", "-1"]).unwrap();
-        assert_eq!(given(matches.subcommand().unwrap().1), vec![("save-top-k".to_owned(), vec!["-1".to_owned()])]);
+        assert_eq!(
+            given(matches.subcommand().unwrap().1),
+            vec![("save-top-k".to_owned(), vec!["-1".to_owned()])]
+        );
     }
 }

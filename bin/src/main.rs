@@ -29,7 +29,11 @@ fn main() -> ExitCode {
 
 /// Warnings by default, everything of ours with `--verbose`, and what `ENGINE_LOG` says if it is set.
 fn log_to_stderr(verbose: bool) {
-    let default = if verbose { "warn,engine=debug,engine_actors=debug,engine_devices=debug,engine_tracking=debug" } else { "warn" };
+    let default = if verbose {
+        "warn,engine=debug,engine_actors=debug,engine_devices=debug,engine_tracking=debug"
+    } else {
+        "warn"
+    };
     let filter = tracing_subscriber::EnvFilter::try_from_env("ENGINE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();

@@ -1,5 +1,8 @@
 //! The tables printed at the end of a job, and the words used in them.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use engine::{Cause, CvOutcome, Hyperparameters, RunOutcome, Status, TuneOutcome};
 
@@ -52,7 +55,8 @@ pub fn short_hyperparameters(hyperparameters: &Hyperparameters) -> String {
 pub fn tune_table(outcome: &TuneOutcome) -> Table {
     let varying = varying_names(&outcome.cvs);
     let mut table = plain();
-    let mut header = vec!["", "cv", "score", "cells", "status"].into_iter().map(Cell::new).collect::<Vec<_>>();
+    let mut header =
+        vec!["", "cv", "score", "cells", "status"].into_iter().map(Cell::new).collect::<Vec<_>>();
     header.extend(varying.iter().map(Cell::new));
     header.push(Cell::new("best checkpoint"));
     table.set_header(header);
@@ -69,7 +73,7 @@ pub fn tune_table(outcome: &TuneOutcome) -> Table {
         for name in &varying {
             row.push(Cell::new(cv.hyperparameters.get(name).map_or_else(|| "-".to_owned(), short)));
         }
-        row.push(Cell::new(best_checkpoint(cv)));
+        row.push(Cell::new(best_checkpoint(cv, &cv.cv_dir)));
         table.add_row(row);
     }
     table
@@ -78,13 +82,13 @@ pub fn tune_table(outcome: &TuneOutcome) -> Table {
 /// The cells of a cv, in their order.
 pub fn cv_table(outcome: &CvOutcome, shown: &[String]) -> Table {
     let mut table = plain();
-    let mut header = vec![Cell::new("run"), Cell::new("fold"), Cell::new("seed"), Cell::new("status")];
+    let mut header = vec![Cell::new("run folder"), Cell::new("fold"), Cell::new("seed"), Cell::new("status")];
     header.extend(shown.iter().map(Cell::new));
     header.extend([Cell::new("device"), Cell::new("seconds"), Cell::new("best checkpoint")]);
     table.set_header(header);
     for run in &outcome.runs {
         let mut row = vec![
-            Cell::new(&run.run_name),
+            Cell::new(below(&run.run_dir, &outcome.cv_dir)),
             Cell::new(run.cell.fold),
             Cell::new(run.cell.seed),
             Cell::new(status_with_reason(run)),
@@ -95,21 +99,37 @@ pub fn cv_table(outcome: &CvOutcome, shown: &[String]) -> Table {
         }
         row.push(Cell::new(run.device.as_deref().unwrap_or("-")));
         row.push(Cell::new(format!("{:.1}", run.duration_secs)).set_alignment(CellAlignment::Right));
-        row.push(Cell::new(run.checkpoint.as_ref().map_or("-".to_owned(), |path| path.display().to_string())));
+        let checkpoint =
+            run.checkpoint.as_ref().map_or_else(|| "-".to_owned(), |path| below(path, &run.run_dir));
+        row.push(Cell::new(checkpoint));
         table.add_row(row);
     }
     table
 }
 
-/// Metrics of one run, a row each, those of one `train`, `val` or `test` together.
+/// Metrics of one run's passes: a row each, a column for every one of train, val and test.
 pub fn metrics_table(run: &RunOutcome) -> Table {
+    let passes: Vec<&str> = ["train", "val", "test"]
+        .into_iter()
+        .filter(|pass| run.metrics.contains_key(&format!("{pass}/loss")))
+        .collect();
+    let names: BTreeSet<&str> = run
+        .metrics
+        .keys()
+        .filter_map(|name| name.split_once('/'))
+        .filter(|(pass, name)| passes.contains(pass) && !name.contains('/') && !name.ends_with("_step"))
+        .map(|(_, name)| name)
+        .collect();
     let mut table = plain();
-    table.set_header(["metric", "value"]);
-    for (name, value) in &run.metrics {
-        table.add_row([
-            Cell::new(name),
-            Cell::new(format!("{value:.4}")).set_alignment(CellAlignment::Right),
-        ]);
+    table.set_header(std::iter::once("metric").chain(passes.iter().copied()));
+    for name in names {
+        let mut row = vec![Cell::new(name)];
+        for pass in &passes {
+            let value = run.metrics.get(&format!("{pass}/{name}"));
+            let text = value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
+            row.push(Cell::new(text).set_alignment(CellAlignment::Right));
+        }
+        table.add_row(row);
     }
     table
 }
@@ -134,16 +154,22 @@ fn cells(cv: &CvOutcome) -> String {
     text
 }
 
+/// A path as it is below `folder`; the tables say once where that is.
+fn below(path: &Path, folder: &Path) -> String {
+    path.strip_prefix(folder).unwrap_or(path).display().to_string()
+}
+
 /// Folder of the checkpoint of the cv's best cell, by the metric checkpoints follow.
-fn best_checkpoint(cv: &CvOutcome) -> String {
-    let monitored =
-        |run: &&RunOutcome| run.metrics.get(crate::display::SHOWN_METRIC).copied().unwrap_or(f64::NEG_INFINITY);
+fn best_checkpoint(cv: &CvOutcome, folder: &Path) -> String {
+    let monitored = |run: &&RunOutcome| {
+        run.metrics.get(crate::display::SHOWN_METRIC).copied().unwrap_or(f64::NEG_INFINITY)
+    };
     cv.runs
         .iter()
         .filter(|run| run.checkpoint.is_some())
         .max_by(|a, b| monitored(a).total_cmp(&monitored(b)))
         .and_then(|run| run.checkpoint.as_ref())
-        .map_or_else(|| "-".to_owned(), |path| path.display().to_string())
+        .map_or_else(|| "-".to_owned(), |path| below(path, folder))
 }
 
 /// Indices of the cvs: the best first, then by score, those without one last.
@@ -185,7 +211,11 @@ fn short(value: &serde_json::Value) -> String {
         serde_json::Value::String(text) => text.clone(),
         serde_json::Value::Number(number) if number.is_f64() => {
             let value = number.as_f64().unwrap_or(f64::NAN);
-            if value != 0.0 && !(1e-3..1e4).contains(&value.abs()) { format!("{value:.3e}") } else { format!("{value:.4}") }
+            if value != 0.0 && !(1e-3..1e4).contains(&value.abs()) {
+                format!("{value:.3e}")
+            } else {
+                format!("{value:.4}")
+            }
         }
         other => other.to_string(),
     }
@@ -193,6 +223,6 @@ fn short(value: &serde_json::Value) -> String {
 
 fn plain() -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
     table
 }

@@ -39,7 +39,10 @@ pub fn run_if_worker(workload: impl Workload) -> Option<ExitCode> {
             Some(ExitCode::SUCCESS)
         }
         Err(error) => {
-            #[expect(clippy::print_stderr, reason = "the pipe to the engine is what failed; it keeps these lines")]
+            #[expect(
+                clippy::print_stderr,
+                reason = "the pipe to the engine is what failed; it keeps these lines"
+            )]
             {
                 eprintln!("this worker process could not reach its engine: {error}");
             }

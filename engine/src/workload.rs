@@ -93,7 +93,13 @@ impl RunContext {
     }
 
     /// A checkpoint is on disk, whole.
-    pub fn checkpoint_written(&self, path: std::path::PathBuf, epoch: u32, step: u64, monitored: Option<f64>) {
+    pub fn checkpoint_written(
+        &self,
+        path: std::path::PathBuf,
+        epoch: u32,
+        step: u64,
+        monitored: Option<f64>,
+    ) {
         self.tell(FromWorker::CheckpointWritten { path, epoch, step, monitored });
     }
 

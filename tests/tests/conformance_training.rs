@@ -13,14 +13,16 @@ use engine::training::{AdamW, AdamWConfig, ExponentialLr};
 use serde_json::Value;
 
 /// The first loss comes from one forward pass over given weights: rounding of one network in single
-/// precision, as the fixture's note says.
+/// precision, against PyTorch's in double.
 const FIRST_LOSS: f64 = 1e-4;
 /// Later losses follow updates. AdamW divides by the root of the squared gradient, so where a gradient is
-/// nearly zero its rounding decides the direction of a full-sized step; the note allows 2 %.
+/// nearly zero its rounding decides the direction of a full-sized step. The fixture's note allows 2 %; seen
+/// here are 0.5 % on LibTorch and 0.3 % on flex, which have everything in common but the order of sums. A
+/// wrong decay, epsilon or correction shows at the second loss, where 0.02 % and 0.0006 % were seen.
 const LATER_LOSSES: f64 = 2e-2;
-/// Running statistics of the first layer see the rounding of its own twelve updates alone (a tenth of each
-/// batch enters), relative to the layer's largest value: a mean may lie near zero.
-const STATISTICS: f64 = 2e-3;
+/// Running statistics of the first layer follow those weights, so the same bound holds, relative to the
+/// layer's largest value: a mean may lie near zero. A wrong momentum is off by tens of percent.
+const STATISTICS: f64 = 2e-2;
 /// Rates are multiplied in double precision on both sides.
 const RATES: f64 = 1e-12;
 

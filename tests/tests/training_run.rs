@@ -1,6 +1,11 @@
 //! Whole runs of the segmentation workload on a small synthetic folder.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "what cannot be had fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what cannot be had fails the test"
+)]
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +24,11 @@ use serde_json::{Value, json};
 
 /// 18 samples in three folds: 12 to train on in steps of 4, 6 to validate on.
 const STEPS_PER_EPOCH: u64 = 3;
+
+/// Says which message asks the run to stop.
+type StopsAt = fn(&FromWorker) -> bool;
+/// Makes an order one that can not be run.
+type Spoils = fn(&mut RunOrder);
 
 /// A data folder and a place for runs.
 struct Ground {
@@ -236,7 +246,7 @@ fn a_stopped_run_that_goes_on_ends_as_if_it_had_never_stopped() {
     let ground = Ground::new();
     let whole = ground.order("whole", 3);
     let uninterrupted = run(&whole);
-    let stops: [(&str, fn(&FromWorker) -> bool); 2] = [
+    let stops: [(&str, StopsAt); 2] = [
         ("in-an-epoch", |message| matches!(message, FromWorker::Progress(_))),
         ("between-epochs", |message| matches!(message, FromWorker::Validated { .. })),
     ];
@@ -377,11 +387,11 @@ fn a_loss_that_is_not_finite_ends_the_run_and_leaves_the_checkpoints() {
 #[test]
 fn what_can_not_be_run_says_so_before_anything_is_written() {
     let ground = Ground::new();
-    let refusals: [(&str, fn(&mut RunOrder)); 6] = [
+    let refusals: [(&str, Spoils); 6] = [
         ("batch_size", |order| drop(order.plan.hyperparameters.insert("batch_size".into(), json!(13)))),
         ("Unet", |order| drop(order.plan.hyperparameters.insert("model_arch".into(), json!("Unett")))),
         ("resnet", |order| {
-            drop(order.plan.hyperparameters.insert("model_encoder".into(), json!("resnet19")))
+            drop(order.plan.hyperparameters.insert("model_encoder".into(), json!("resnet19")));
         }),
         ("imagenet", |order| {
             drop(order.plan.hyperparameters.insert("model_encoder_weights".into(), json!("imagenet")));

@@ -20,7 +20,7 @@ pub fn run(matches: &ArgMatches, style: Style) -> Result<Code, Failure> {
         return Ok(Code::Done);
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["option", "value", "set"]);
+    table.load_style(presets::NOTHING).set_header(["option", "value", "set"]);
     for option in resolved.options() {
         table.add_row([option.spec.key.to_owned(), option.shown(), option.origin.to_string()]);
     }

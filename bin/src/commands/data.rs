@@ -21,8 +21,7 @@ pub fn run(matches: &ArgMatches, style: Style) -> Result<Code, Failure> {
 
 fn check(given: &ArgMatches, style: Style) -> Result<Code, Failure> {
     let config = super::configured(given, Level::DataValidate)?;
-    let folder =
-        DataFolder::open(&config.settings.train_data_dir, config.hyperparameters.bands.as_deref())?;
+    let folder = DataFolder::open(&config.settings.train_data_dir, config.hyperparameters.bands.as_deref())?;
     let report = validate(&folder, &config.settings)?;
     match style {
         Style::Json => println!("{}", json!(report)),
@@ -39,7 +38,7 @@ fn text(report: &Report) -> String {
     let values = &report.values;
     let counted = (values.negative + values.positive).max(1);
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_FULL_CONDENSED);
+    table.load_style(presets::UTF8_FULL_CONDENSED);
     table.set_header(["part", "samples", "positive", "negative", "regions (positive/samples)", "sample ids"]);
     add(&mut table, "all", &report.all);
     if let Some(test) = &report.test {

@@ -37,7 +37,8 @@ fn resolved(given: &ArgMatches) -> Result<Resolved, Failure> {
 
 /// Environment variables that are text; others can not be ours.
 fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 fn configured(given: &ArgMatches, level: Level) -> Result<EngineConfig, Failure> {

@@ -13,7 +13,7 @@ use crate::tables;
 pub fn train(config: &EngineConfig, style: Style) -> Result<Code, Failure> {
     let builder = jobs::builder(config)?;
     let request = jobs::run(config)?;
-    let ended = follow(builder.build()?, style, &[], |engine| engine.train(request))?;
+    let ended = follow(builder.build()?, style, &jobs::notes(config), |engine| engine.train(request))?;
     Ok(report_run(&ended, style))
 }
 
@@ -21,7 +21,7 @@ pub fn test(given: &ArgMatches, style: Style) -> Result<Code, Failure> {
     let config = super::configured(given, Level::Test)?;
     let builder = jobs::builder(&config)?;
     let request = jobs::test(&config)?;
-    let ended = follow(builder.build()?, style, &[], |engine| engine.train(request))?;
+    let ended = follow(builder.build()?, style, &jobs::notes(&config), |engine| engine.train(request))?;
     Ok(report_run(&ended, style))
 }
 
@@ -29,7 +29,7 @@ pub fn cv(config: &EngineConfig, style: Style) -> Result<Code, Failure> {
     let builder = jobs::builder(config)?;
     let request = jobs::cv(config)?;
     let shown = metric_names(config);
-    let ended = follow(builder.build()?, style, &[], |engine| engine.cv(request))?;
+    let ended = follow(builder.build()?, style, &jobs::notes(config), |engine| engine.cv(request))?;
     print_result(style, &ended.outcome, || cv_text(&ended.outcome, &shown));
     Ok(match ended.outcome.status {
         _ if ended.interrupted => Code::Interrupted,
@@ -42,7 +42,7 @@ pub fn cv(config: &EngineConfig, style: Style) -> Result<Code, Failure> {
 pub fn tune(config: &EngineConfig, style: Style) -> Result<Code, Failure> {
     let builder = jobs::builder(config)?;
     let job = jobs::tune(config)?;
-    let warnings: Vec<String> = job.warning.into_iter().collect();
+    let warnings: Vec<String> = jobs::notes(config).into_iter().chain(job.warning).collect();
     let (request, sampler) = (job.request, job.sampler);
     let shown = metric_names(config);
     let ended = follow(builder.build()?, style, &warnings, |engine| engine.tune(request, sampler))?;
@@ -67,7 +67,12 @@ fn report_run(ended: &Ended<RunOutcome>, style: Style) -> Code {
 
 /// Names of the metrics a score is made of, without their directions.
 fn metric_names(config: &EngineConfig) -> Vec<String> {
-    config.cv.scoring_metrics.iter().map(|metric| metric.split(':').next().unwrap_or(metric).to_owned()).collect()
+    config
+        .cv
+        .scoring_metrics
+        .iter()
+        .map(|metric| metric.split(':').next().unwrap_or(metric).to_owned())
+        .collect()
 }
 
 fn run_text(run: &RunOutcome) -> String {
@@ -110,7 +115,9 @@ fn tune_text(tune: &TuneOutcome, shown: &[String]) -> String {
     }
     text.push_str(&format!("configurations of {}:\n{}\n", tune.tune_name, tables::tune_table(tune)));
     match &tune.retrain {
-        Some(run) => text.push_str(&format!("\nretrained and tested as {}:\n{}\n", run.run_name, run_text(run))),
+        Some(run) => {
+            text.push_str(&format!("\nretrained and tested as {}:\n{}\n", run.run_name, run_text(run)))
+        }
         None if tune.best.is_none() => text.push_str("no configuration was stable: there is no best one\n"),
         None => {}
     }

@@ -52,7 +52,7 @@ impl Bars {
         self.update_job(board);
     }
 
-    pub fn say(&self, message: &str) {
+    fn say(&self, message: &str) {
         // Without a terminal to write to there is nobody to tell.
         let _ = self.all.println(message);
     }

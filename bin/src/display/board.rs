@@ -24,9 +24,7 @@ pub struct Board {
     pub runs: BTreeMap<String, Running>,
     pub runs_done: u32,
     pub runs_expected: u32,
-    cells_per_cv: u32,
     in_tune: bool,
-    pub best_score: Option<(String, f64)>,
 }
 
 impl Default for Board {
@@ -36,9 +34,7 @@ impl Default for Board {
             runs: BTreeMap::new(),
             runs_done: 0,
             runs_expected: 1,
-            cells_per_cv: 1,
             in_tune: false,
-            best_score: None,
         }
     }
 }
@@ -49,7 +45,6 @@ impl Board {
         match event {
             Event::TuneStarted { n_trials, cells_per_cv, .. } => {
                 self.in_tune = true;
-                self.cells_per_cv = *cells_per_cv;
                 self.runs_expected = n_trials * cells_per_cv;
             }
             Event::CvStarted { cells, .. } if !self.in_tune => self.runs_expected = *cells,

@@ -34,13 +34,18 @@ pub fn line(event: &Event, board: &Board) -> Option<String> {
             *parameters as f64 / 1e6
         ),
         Event::RunValidated { run_id, epoch, metrics, .. } => {
-            let shown = metrics.get(SHOWN_METRIC).map_or(String::new(), |v| format!(", {SHOWN_METRIC} {v:.4}"));
+            let shown =
+                metrics.get(SHOWN_METRIC).map_or(String::new(), |v| format!(", {SHOWN_METRIC} {v:.4}"));
             let loss = metrics.get("val/loss").map_or(String::new(), |v| format!(", val/loss {v:.4}"));
             let eta = board.eta().map_or(String::new(), |eta| format!(", about {} left", spell(eta)));
             format!("run {}: epoch {epoch}{shown}{loss}{eta}", name(board, run_id))
         }
         Event::RunRetried { run_id, attempt, failure } => {
-            format!("run {}: attempt {attempt} failed ({}), trying again", name(board, run_id), reason(failure))
+            format!(
+                "run {}: attempt {attempt} failed ({}), trying again",
+                name(board, run_id),
+                reason(failure)
+            )
         }
         Event::RunFinished { run_name, status, failure, duration_secs, .. } => {
             let why = failure.as_ref().map_or(String::new(), |failure| format!(" ({})", reason(failure)));

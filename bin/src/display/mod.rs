@@ -79,14 +79,6 @@ impl Display {
         }
     }
 
-    /// Says something between the events, where the style allows it.
-    pub fn say(&self, message: &str) {
-        match &self.bars {
-            Some(bars) => bars.say(message),
-            None => eprintln!("{message}"),
-        }
-    }
-
     /// Takes the bars away.
     pub fn close(&mut self) {
         if let Some(bars) = self.bars.take() {

@@ -138,7 +138,11 @@ impl EngineConfig {
             artifact_dir: read.needed("artifact-dir", read.path("artifact-dir"), "")?,
             name: read.name()?,
             checkpoint: match command {
-                Command::Test => Some(read.needed("checkpoint", read.path("checkpoint"), ", and there is nothing to test")?),
+                Command::Test => Some(read.needed(
+                    "checkpoint",
+                    read.path("checkpoint"),
+                    ", and there is nothing to test",
+                )?),
                 _ => None,
             },
             fold: read.count("fold")?,

@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::nearest;
 use super::options::{Group, options};
 use crate::segmentation::settings::SegmentationHyperparameters;
-use crate::space::{Distribution, SearchSpace};
+use crate::space::SearchSpace;
 
 /// Why training can not use hyperparameters.
 #[derive(Debug, Error)]

@@ -237,7 +237,13 @@ const OPTIONS: &[OptionSpec] = &[
     data("in-memory", Kind::Bool, "Decode every sample once and keep it").default("false").only(MODEL),
     data("bands", Kind::List, "Bands to use, in this order").absent("all"),
     spec(Group::Run, "name", Kind::Text, "Name of the run, cv or tune that is started").absent("generated"),
-    spec(Group::Run, "checkpoint", Kind::Path, "Checkpoint to test: a folder under a run's checkpoints [required]").only(&[Test]),
+    spec(
+        Group::Run,
+        "checkpoint",
+        Kind::Path,
+        "Checkpoint to test: a folder under a run's checkpoints [required]",
+    )
+    .only(&[Test]),
     spec(Group::Run, "fold", AT_LEAST_0, "Fold to validate on, from 0").default("0").only(&[Train]),
     spec(
         Group::Run,

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use engine_actors::ports::WorkerLauncher;
 use engine_actors::system::{ActorSystem, SystemConfig};
-use engine_devices::{Accelerator, DeviceInfo, DeviceKind, ProcessLauncher, Strategy, inventory, select_among};
+use engine_devices::{
+    Accelerator, DeviceInfo, DeviceKind, ProcessLauncher, Strategy, inventory, select_among,
+};
 
 use super::error::EngineError;
 use super::events::EventStream;

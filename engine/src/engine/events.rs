@@ -39,8 +39,8 @@ fn taken(received: Result<Event, RecvError>) -> Option<Event> {
     match received {
         Ok(event) => Some(event),
         Err(RecvError::Closed) => None,
-        Err(RecvError::Lagged(missed)) => {
-            Some(Event::Warned { message: format!("{missed} events were missed: they came faster than they were read") })
-        }
+        Err(RecvError::Lagged(missed)) => Some(Event::Warned {
+            message: format!("{missed} events were missed: they came faster than they were read"),
+        }),
     }
 }

@@ -98,6 +98,17 @@ pub fn builder(config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
         .progress_timeout(config.device.progress_timeout))
 }
 
+/// What the user should know of a configuration that runs, but not quite as it says.
+pub fn notes(config: &EngineConfig) -> Vec<String> {
+    let wandb = config.wandb.as_ref().map(|wandb| {
+        format!(
+            "tracking on W&B ({}/{}) is not available yet: metrics.csv, events.jsonl and the tables hold everything",
+            wandb.entity, wandb.project
+        )
+    });
+    wandb.into_iter().collect()
+}
+
 /// The kinds of device a backend, or any of this build, computes on here.
 fn supported(backend: Option<BackendName>) -> Vec<DeviceKind> {
     let computes_on = |kind: &DeviceKind| {
@@ -182,7 +193,8 @@ pub fn tune(config: &EngineConfig) -> Result<TuneJob, PlanError> {
         Trials::Grid => (space.limit(u32::MAX), None),
         Trials::Count(asked) => {
             let held = space.limit(asked);
-            let fewer = format!("{asked} trials were asked for, but the search space holds {held}: {held} are run");
+            let fewer =
+                format!("{asked} trials were asked for, but the search space holds {held}: {held} are run");
             (held, (held < asked).then_some(fewer))
         }
     };
@@ -227,7 +239,9 @@ fn named(hyperparameters: &SegmentationHyperparameters) -> Result<Hyperparameter
 fn settings(config: &EngineConfig) -> Result<Value, PlanError> {
     let mut settings: SegmentationSettings = config.settings.clone();
     settings.train_data_dir = absolute(&settings.train_data_dir);
-    for path in [&mut settings.weights_from_checkpoint, &mut settings.continue_from_checkpoint].into_iter().flatten() {
+    for path in
+        [&mut settings.weights_from_checkpoint, &mut settings.continue_from_checkpoint].into_iter().flatten()
+    {
         *path = absolute(path);
     }
     serde_json::to_value(&settings).map_err(PlanError::Settings)

@@ -37,9 +37,14 @@ pub fn preflight(
 ) -> Result<(), RunError> {
     if Kept::from_save_top_k(settings.save_top_k).is_none() {
         let value = settings.save_top_k.to_string();
-        return Err(RunError::Impossible { option: "save-top-k", value, remedy: "give -1 (all), 0 (none) or a number" });
+        return Err(RunError::Impossible {
+            option: "save-top-k",
+            value,
+            remedy: "give -1 (all), 0 (none) or a number",
+        });
     }
-    for path in [&settings.weights_from_checkpoint, &settings.continue_from_checkpoint].into_iter().flatten() {
+    for path in [&settings.weights_from_checkpoint, &settings.continue_from_checkpoint].into_iter().flatten()
+    {
         std::fs::metadata(path).map_err(|source| RunError::Unreadable {
             what: "the checkpoint",
             path: path.clone(),
