@@ -1,37 +1,38 @@
-# make demo   the main job: tune -> cv -> run, on data it makes
-# make test   everything that needs nothing but this repository
-# Both fetch libtorch first and fall back to the pure-Rust backend, saying so, where it cannot be had.
+# make demo   the main job on data it makes: tune -> cv -> run, then retrain and test the best
+# make test   every test that needs nothing but this repository
+# make lint   clippy, warnings are errors        make fmt   formatting        make deny   licences and advisories
+#
+# Both set up what they need: libtorch is fetched once, and where it cannot be had they say so and use the pure-Rust
+# backend. They build the same profile with the same features, so that the second of them has little left to build.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-DEMO ?= demo
+.PHONY: help libtorch demo test lint fmt deny
 
-# `tch` where scripts/libtorch.sh has put libtorch, else nothing: the default feature `flex` is always there.
-features = $(shell scripts/libtorch.sh --path > /dev/null 2>&1 && echo tch)
-cargo_features = $(if $(features),--features $(features))
+DEMO_DIR ?= demo
 
-.PHONY: help demo test shared libtorch fmt lint deny clean-demo
+# Asked when a recipe runs, after `libtorch` has done what it can.
+have_libtorch = scripts/libtorch.sh --path > /dev/null 2>&1
+features = $$($(have_libtorch) && echo --features engine-tests/tch)
 
 help:
 	@sed -n '1,3s/^# //p' Makefile
 
 libtorch:
-	@scripts/libtorch.sh || echo "no libtorch (see above): going on with the pure-Rust backend"
+	@scripts/libtorch.sh || echo "going on without libtorch, on the pure-Rust backend"
 
 demo: libtorch
-	cargo build --release --package engine-cli $(if $(features),--features tch)
-	scripts/demo.sh target/release/engine $(DEMO) $(if $(features),tch,flex)
+	cargo build --workspace $(features)
+	scripts/demo.sh target/debug/engine $(DEMO_DIR) $$($(have_libtorch) && echo tch || echo flex)
 
 test: libtorch
-	cargo test --workspace $(if $(features),--features engine-tests/tch$(comma)engine-cli/tch$(comma)engine/tch)
+	cargo test --workspace $(features)
 
-comma := ,
+lint: libtorch
+	cargo clippy --workspace --all-targets $(features) -- -D warnings
 
 fmt:
 	cargo fmt --all --check
-
-lint: libtorch
-	cargo clippy --workspace --all-targets $(if $(features),--features engine-tests/tch$(comma)engine-cli/tch$(comma)engine/tch) -- -D warnings
 
 deny:
 	cargo deny check

@@ -1,5 +1,7 @@
 //! The engine's command line: arguments in, jobs run, results and exit code out.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what this crate is for")]
+
 mod args;
 mod commands;
 mod display;

@@ -12,7 +12,7 @@ pub mod frame;
 pub mod inventory;
 pub mod lease;
 pub mod placement;
-mod suggest;
+pub mod suggest;
 pub mod worker;
 
 pub use inventory::{Accelerator, DeviceId, DeviceInfo, DeviceKind, InventoryError, select, select_among};

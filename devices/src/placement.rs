@@ -184,7 +184,7 @@ pub enum PlacementError {
 
 impl PlacementError {
     fn unknown(given: &str) -> Self {
-        let mut hint = did_you_mean(given, &Strategy::NAMES);
+        let mut hint = did_you_mean(given, Strategy::NAMES);
         if hint.is_empty() {
             hint.push(':');
         }

@@ -1,39 +1,35 @@
-//! The known word nearest to a misspelt one, for error texts.
+//! The known word nearest to a misspelt one, for error texts of every crate.
 
-/// Differences beyond which a word is no misspelling of another.
-const FARTHEST: usize = 3;
+/// The known word with the fewest edits to `given`, if it is near enough to be what was meant: a third of the longer
+/// word, or two edits. Case, and hyphens for underscores, make no difference.
+///
+/// # Sources
+/// Damerau 1964 in its restricted form: insert, delete, replace and swap neighbours are one edit each.
+pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let given = folded(given);
+    known
+        .into_iter()
+        .map(|word| {
+            let candidate = folded(word);
+            let most = (given.chars().count().max(candidate.chars().count()) / 3).max(2);
+            (
+                strsim::osa_distance(&given, &candidate),
+                most.min(candidate.chars().count().saturating_sub(1)),
+                word,
+            )
+        })
+        .filter(|(edits, most, _)| edits <= most)
+        .min_by_key(|(edits, _, _)| *edits)
+        .map(|(_, _, word)| word)
+}
 
 /// A clause to append to an error: `, did you mean …?`, or nothing if no known word is near.
-pub(crate) fn did_you_mean(given: &str, known: &[&str]) -> String {
+pub fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(given, known).map(|word| format!(", did you mean `{word}`?")).unwrap_or_default()
 }
 
-fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
-    let given = given.to_lowercase();
-    known
-        .iter()
-        .map(|word| (distance(&given, word), *word))
-        .filter(|(differences, word)| *differences <= FARTHEST && *differences < word.chars().count())
-        .min_by_key(|(differences, _)| *differences)
-        .map(|(_, word)| word)
-}
-
-/// Insertions, deletions and replacements that turn one word into the other.
-///
-/// # Sources
-/// Levenshtein 1966, Binary codes capable of correcting deletions, insertions, and reversals.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+fn folded(word: &str) -> String {
+    word.trim().to_lowercase().replace('_', "-")
 }
 
 #[cfg(test)]
@@ -41,16 +37,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn distance_counts_edits() {
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("same", "same"), 0);
-    }
-
-    #[test]
     fn only_a_near_word_is_suggested() {
-        assert_eq!(did_you_mean("cv-paralel", &["auto", "cv-parallel"]), ", did you mean `cv-parallel`?");
-        assert_eq!(did_you_mean("banana", &["auto", "cpu"]), "");
-        assert_eq!(did_you_mean("xyz", &["cpu"]), "", "three edits of three letters are another word");
+        assert_eq!(did_you_mean("cv-paralel", ["auto", "cv-parallel"]), ", did you mean `cv-parallel`?");
+        assert_eq!(nearest("max_epoch", ["max-epochs", "batch-size"]), Some("max-epochs"));
+        assert_eq!(nearest("Blru", ["HorizontalFlip", "Blur"]), Some("Blur"), "a swap is one edit");
+        assert_eq!(nearest("banana", ["auto", "cpu"]), None);
+        assert_eq!(nearest("Solarize", ["Posterize", "D4"]), None);
+        assert_eq!(nearest("xyz", ["cpu"]), None, "three edits of three letters are another word");
+        assert_eq!(nearest("x", []), None);
     }
 }

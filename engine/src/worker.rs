@@ -29,6 +29,10 @@ use crate::workload::{RunContext, Workload};
 ///     std::process::ExitCode::SUCCESS
 /// }
 /// ```
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "an application hands its workload over, as to the builder"
+)]
 pub fn run_if_worker(workload: impl Workload) -> Option<ExitCode> {
     if !is_worker_process() {
         return None;

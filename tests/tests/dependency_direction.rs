@@ -1,8 +1,11 @@
 //! The dependency direction of ARCHITECTURE.md, read from what cargo itself resolves.
 
-use std::collections::{BTreeMap, BTreeSet};
+#![expect(clippy::expect_used, reason = "a test that can not read the workspace has failed")]
 
-use cargo_metadata::{Metadata, MetadataCommand};
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
 
 /// Workspace packages each package may depend on.
 const MAY_USE: [(&str, &[&str]); 7] = [
@@ -23,21 +26,23 @@ const MUST_NOT_USE: [(&str, &[&str]); 4] = [
     ("engine-cli", &["burn", "actix", "arrow", "parquet", "zarrs", "engine-actors"]),
 ];
 
-fn metadata() -> Metadata {
-    MetadataCommand::new()
-        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
-        .no_deps()
-        .exec()
-        .expect("cargo metadata runs")
-}
-
+/// Names of the packages each workspace member names in its manifest, dev- and build-dependencies included.
 fn direct_dependencies() -> BTreeMap<String, BTreeSet<String>> {
-    metadata()
-        .packages
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"])
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
+    let name = |entry: &Value| entry["name"].as_str().expect("an entry has a name").to_owned();
+    let packages = metadata["packages"].as_array().expect("there are packages");
+    packages
         .iter()
         .map(|package| {
-            let names = package.dependencies.iter().map(|dependency| dependency.name.clone()).collect();
-            (package.name.to_string(), names)
+            let dependencies = package["dependencies"].as_array().expect("a package lists dependencies");
+            (name(package), dependencies.iter().map(name).collect())
         })
         .collect()
 }

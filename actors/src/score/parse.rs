@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
+use engine_devices::suggest::{did_you_mean, nearest};
+
 use super::scoring::{Direction, ScoreMetric, Scoring, Strategy};
 
 /// Why a scoring can not be used.
@@ -20,15 +22,15 @@ pub enum ScoringError {
     },
     /// What follows the colon is no direction.
     #[error(
-        "scoring metric {written:?} ends in {suffix:?}; only `:higher` and `:lower` may follow a name, did you mean `:{nearest}`?"
+        "scoring metric {written:?} ends in {suffix:?}; only `:higher` and `:lower` may follow a name{hint}"
     )]
     UnknownSuffix {
         /// As written.
         written: String,
         /// What follows the colon.
         suffix: String,
-        /// The direction spelled most alike.
-        nearest: &'static str,
+        /// `, did you mean …?` or nothing.
+        hint: String,
     },
     /// The same metric twice, in whatever direction.
     #[error("scoring metric {name:?} is given twice; name it once")]
@@ -37,14 +39,12 @@ pub enum ScoringError {
         name: String,
     },
     /// A strategy that does not exist.
-    #[error(
-        "score strategy {written:?} is unknown, did you mean `{nearest}`? (one of harmonic, arithmetic, geometric, min)"
-    )]
+    #[error("score strategy {written:?} is unknown{hint} (one of harmonic, arithmetic, geometric, min)")]
     UnknownStrategy {
         /// As written.
         written: String,
-        /// The strategy spelled most alike.
-        nearest: &'static str,
+        /// `, did you mean …?` or nothing.
+        hint: String,
     },
 }
 
@@ -86,7 +86,9 @@ impl FromStr for ScoreMetric {
                 return Err(ScoringError::UnknownSuffix {
                     written: written.to_owned(),
                     suffix: suffix.to_owned(),
-                    nearest: nearest(suffix, &["higher", "lower"]),
+                    hint: nearest(suffix, ["higher", "lower"])
+                        .map(|near| format!(", did you mean `:{near}`?"))
+                        .unwrap_or_default(),
                 });
             }
         };
@@ -104,32 +106,10 @@ impl FromStr for Strategy {
         Self::ALL.into_iter().find(|strategy| strategy.name() == written.trim()).ok_or_else(|| {
             ScoringError::UnknownStrategy {
                 written: written.to_owned(),
-                nearest: nearest(written, &Self::ALL.map(Self::name)),
+                hint: did_you_mean(written, Self::ALL.map(Self::name)),
             }
         })
     }
-}
-
-/// The known word with the fewest edits to the written one; the first of equals.
-fn nearest(written: &str, known: &[&'static str]) -> &'static str {
-    let written = written.trim().to_lowercase();
-    known.iter().copied().min_by_key(|word| edits(&written, word)).unwrap_or_default()
-}
-
-/// Levenshtein distance in characters.
-fn edits(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (deleted, left) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = deleted + 1;
-        for (place, right) in to.iter().enumerate() {
-            let substituted = diagonal + usize::from(left != *right);
-            diagonal = row[place + 1];
-            row[place + 1] = substituted.min(diagonal + 1).min(row[place] + 1);
-        }
-    }
-    row[to.len()]
 }
 
 #[cfg(test)]
@@ -173,12 +153,5 @@ mod tests {
         assert!(strategy.to_string().contains("did you mean `harmonic`?"), "{strategy}");
         let strategy = Scoring::parse(&["val/loss"], "geometrical").unwrap_err();
         assert!(strategy.to_string().contains("did you mean `geometric`?"), "{strategy}");
-    }
-
-    #[test]
-    fn edits_are_levenshteins() {
-        assert_eq!(edits("kitten", "sitting"), 3);
-        assert_eq!(edits("", "min"), 3);
-        assert_eq!(edits("min", "min"), 0);
     }
 }

@@ -76,7 +76,7 @@ pub enum InventoryError {
 
 impl InventoryError {
     pub(super) fn unknown_accelerator(given: &str) -> Self {
-        let mut hint = did_you_mean(given, &Accelerator::NAMES);
+        let mut hint = did_you_mean(given, Accelerator::NAMES);
         if hint.is_empty() {
             hint.push(':');
         }

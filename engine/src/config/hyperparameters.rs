@@ -160,6 +160,7 @@ fn check(name: &str, value: &Value, place: &str) -> Result<(), HyperparameterErr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::space::Distribution;
     use serde_json::json;
 
     fn map(value: &Value) -> Hyperparameters {
