@@ -7,7 +7,7 @@ use engine_actors::plan::{FailedCells, Hyperparameters};
 use serde_json::Value;
 
 use super::error::ConfigError;
-use super::hyperparameters::{check_hyperparameters, check_range};
+use super::hyperparameters::{check_hyperparameters, check_range, check_words};
 use super::options::{Command, Group};
 use super::reader::{Reader, without_repetition};
 use super::resolve::{Origin, Resolved, ResolvedOption};
@@ -127,6 +127,9 @@ impl EngineConfig {
             read.n_folds(&settings)?;
         }
         let (hyperparameters, given_hyperparameters) = read.hyperparameters()?;
+        if matches!(command, Command::Train | Command::Cv) {
+            read.words()?;
+        }
         let wandb = match (read.text("wandb-entity"), read.text("wandb-project")) {
             (Some(entity), Some(project)) => Some(WandbConfig { entity, project }),
             _ => None,
@@ -335,6 +338,16 @@ impl Reader<'_> {
             }
         }
         Ok((check_hyperparameters(&all)?, given))
+    }
+
+    /// That names of architecture, encoder and augmentations are known. A tune looks at those of its space instead.
+    fn words(&self) -> Result<(), ConfigError> {
+        for key in ["model-arch", "model-encoder", "augment"] {
+            let option = self.option(key)?;
+            check_words(&key.replace('-', "_"), &json(&option.value))
+                .map_err(|expected| option.refused(expected))?;
+        }
+        Ok(())
     }
 
     fn name(&self) -> Result<Option<String>, ConfigError> {

@@ -6,6 +6,8 @@ use thiserror::Error;
 
 use super::nearest;
 use super::options::{Group, options};
+use crate::augment::Augmentation;
+use crate::models::SegmentationModel;
 use crate::segmentation::settings::SegmentationHyperparameters;
 use crate::space::SearchSpace;
 
@@ -45,7 +47,7 @@ pub enum HyperparameterError {
         /// The value.
         value: String,
         /// What is allowed.
-        expected: &'static str,
+        expected: String,
         /// Where it stands, as a fragment.
         place: String,
     },
@@ -91,6 +93,8 @@ pub fn check_space(space: SearchSpace) -> Result<SearchSpace, HyperparameterErro
         // What is allowed is an interval for every number: the ends decide.
         for value in &parameter.distribution.ends() {
             check(&parameter.name, value, &place)?;
+            check_words(&parameter.name, value)
+                .map_err(|expected| out_of_range(&parameter.name, value, expected, &place))?;
         }
     }
     Ok(space)
@@ -148,12 +152,37 @@ fn check(name: &str, value: &Value, place: &str) -> Result<(), HyperparameterErr
     }
     match value.as_f64().map_or(Ok(()), |number| check_range(name, number)) {
         Ok(()) => Ok(()),
-        Err(expected) => Err(HyperparameterError::Range {
-            name: name.to_owned(),
-            value: value.to_string(),
-            expected,
-            place: place.to_owned(),
-        }),
+        Err(expected) => Err(out_of_range(name, value, expected.to_owned(), place)),
+    }
+}
+
+/// Whether architecture, encoder and augmentations are there by the names given; if not, what is.
+pub(super) fn check_words(name: &str, value: &Value) -> Result<(), String> {
+    let known = match name {
+        "model_arch" => SegmentationModel::architectures(),
+        "model_encoder" => SegmentationModel::encoders(),
+        "augment" => Augmentation::ALL.map(Augmentation::name).to_vec(),
+        _ => return Ok(()),
+    };
+    let given = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    let is_known = |word: &&str| match name {
+        "augment" => known.contains(word),
+        _ => known.iter().any(|known| known.eq_ignore_ascii_case(word)),
+    };
+    match given.iter().filter_map(Value::as_str).find(|word| !is_known(word)) {
+        None => Ok(()),
+        Some(unknown) => {
+            Err(format!("one of {}{}", known.join(", "), nearest::hint(unknown, known.iter().copied())))
+        }
+    }
+}
+
+fn out_of_range(name: &str, value: &Value, expected: String, place: &str) -> HyperparameterError {
+    HyperparameterError::Range {
+        name: name.to_owned(),
+        value: value.to_string(),
+        expected,
+        place: place.to_owned(),
     }
 }
 
@@ -222,5 +251,20 @@ mod tests {
         assert!(
             check_space(space("model_encoder", Distribution::Choice(vec![json!("a"), json!(1)]))).is_err()
         );
+    }
+
+    #[test]
+    fn a_space_is_checked_for_names_that_are_not_there() {
+        for (name, value, needle) in [
+            ("model_encoder", json!("resnet19"), "resnet18, resnet34, resnet50; did you mean resnet18?"),
+            ("model_arch", json!("Vnet"), "did you mean Unet?"),
+            ("augment", json!(["D4", "Blru"]), "did you mean Blur?"),
+        ] {
+            let space = SearchSpace::new([(name.to_owned(), Distribution::Constant(value))]).unwrap();
+            let error = check_space(space).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(needle), "{error}");
+        }
+        let known = Distribution::Choice(vec![json!("ResNet18"), json!("resnet34")]);
+        assert!(check_space(SearchSpace::new([("model_encoder".to_owned(), known)]).unwrap()).is_ok());
     }
 }

@@ -46,8 +46,10 @@ pub(super) fn from_arguments(spec: &OptionSpec, arguments: &[String]) -> Result<
         Kind::Bool if arguments.is_empty() => Ok(OptionValue::Bool(true)),
         Kind::List => from_items(spec, arguments.iter().flat_map(|argument| split(argument)).collect()),
         Kind::Texts => from_items(spec, arguments.to_vec()),
-        // Several arguments for one value are shown together by the error.
-        _ => from_items(spec, vec![arguments.join("+")]),
+        // Which choices exclude each other is told together with why.
+        Kind::Choice(_) => from_items(spec, vec![arguments.join("+")]),
+        _ if arguments.len() > 1 => Err(format!("{}, given once", expected(spec))),
+        _ => from_items(spec, arguments.to_vec()),
     }
 }
 

@@ -7,7 +7,7 @@ use super::error::DataError;
 use super::geometry::Footprint;
 use super::metadata::Metadata;
 use super::zarr::SampleArray;
-use crate::folds::SampleTable;
+use crate::folds::{FoldError, SampleTable};
 
 /// Largest label: 0 negative, 1 positive, 2 ignored.
 const MAX_LABEL: u8 = 2;
@@ -98,6 +98,11 @@ impl DataFolder {
     /// Where the folder is.
     pub fn path(&self) -> &Path {
         &self.root
+    }
+
+    /// That its samples can not be divided as asked.
+    pub(crate) fn undividable(&self, source: FoldError) -> DataError {
+        DataError::Folds { path: self.root.clone(), source }
     }
 
     /// Number of samples.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::error::DataError;
 use super::folder::DataFolder;
 use super::geometry::{Footprint, meeting_pairs};
-use crate::folds::{Division, FoldError, FoldWarning, SampleTable, divide, divide_without_folds, warnings};
+use crate::folds::{Division, FoldWarning, SampleTable, divide, divide_without_folds, warnings};
 use crate::segmentation::settings::{FoldMethod, SegmentationSettings};
 
 /// What a folder holds and how it is divided.
@@ -124,7 +124,7 @@ pub enum WarningKind {
 pub fn validate(folder: &DataFolder, settings: &SegmentationSettings) -> Result<Report, DataError> {
     let values = check_all(folder)?;
     let table = folder.table();
-    let impossible = |source: FoldError| DataError::Folds { path: folder.path().to_path_buf(), source };
+    let impossible = |source| folder.undividable(source);
     let mut found = folder_warnings(folder, &values);
 
     let held_out = divide_without_folds(table, settings).map_err(impossible)?;

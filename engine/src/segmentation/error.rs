@@ -8,7 +8,6 @@ use engine_actors::outcome::{Cause, Failure};
 use crate::augment::AugmentError;
 use crate::backend::BackendError;
 use crate::data::DataError;
-use crate::folds::FoldError;
 use crate::metrics::MetricsError;
 use crate::models::ModelError;
 use crate::training::OptimizerError;
@@ -64,7 +63,7 @@ pub enum RunError {
         path: PathBuf,
     },
     /// A file the user named can not be read.
-    #[error("{what} can not be read: {}", path.display())]
+    #[error("{what} can not be read; check that it is there and may be read: {}", path.display())]
     Unreadable {
         /// What it was to be.
         what: &'static str,
@@ -118,9 +117,6 @@ pub enum RunError {
     /// The data can not be used.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// The data can not be divided as asked.
-    #[error(transparent)]
-    Folds(#[from] FoldError),
     /// An augmentation can not be applied.
     #[error(transparent)]
     Augment(#[from] AugmentError),
@@ -142,7 +138,7 @@ impl RunError {
     /// The kind of failure, which decides about retries.
     pub fn cause(&self) -> Cause {
         match self {
-            Self::Data(_) | Self::Folds(_) => Cause::Data,
+            Self::Data(_) => Cause::Data,
             Self::Diverged { .. } => Cause::Diverged,
             Self::Unreadable { .. } | Self::Figure { .. } => Cause::Io,
             Self::Checkpoint(CheckpointError::Io { .. }) => Cause::Io,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use engine_actors::plan::{AfterTune, Cell, Hyperparameters, RunTask};
 use engine_actors::ports::Sampler;
 use engine_actors::score::{Scoring, ScoringError};
+use engine_devices::suggest::did_you_mean;
 use engine_devices::{Accelerator, DeviceKind, InventoryError, PlacementError, Strategy};
 use serde_json::Value;
 use thiserror::Error;
@@ -18,6 +19,7 @@ use crate::config::{
     ConfigError, EngineConfig, HyperparameterError, Trials, check_hyperparameters, check_space,
 };
 use crate::engine::{CvRequest, Engine, EngineBuilder, RunRequest, TuneRequest};
+use crate::metrics::{ConfusionCounts, EvaluationCounts};
 use crate::seeds::seeds;
 use crate::space::{GridSampler, RandomSampler, SearchSpace, SpaceError};
 use crate::training::checkpoint::{Checkpoint, CheckpointError};
@@ -38,6 +40,16 @@ pub enum PlanError {
     /// How the score is made.
     #[error(transparent)]
     Scoring(#[from] ScoringError),
+    /// A score of something no run measures.
+    #[error("scoring-metric {name} is not measured{hint}; there are {known}")]
+    UnknownMetric {
+        /// The name as given.
+        name: String,
+        /// The nearest known name, as a fragment.
+        hint: String,
+        /// Names there are.
+        known: String,
+    },
     /// What the runs would end with.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -162,7 +174,7 @@ pub fn test(config: &EngineConfig) -> Result<RunRequest, PlanError> {
 /// # Errors
 /// [`PlanError`] for anything that would end one of the runs before its first step.
 pub fn cv(config: &EngineConfig) -> Result<CvRequest, PlanError> {
-    let scoring = Scoring::parse(&config.cv.scoring_metrics, &config.cv.multi_score_strategy)?;
+    let scoring = scoring(config)?;
     preflight(&config.settings, std::slice::from_ref(&config.hyperparameters), &fold_scopes(config))?;
     Ok(CvRequest {
         name: config.name.clone(),
@@ -179,7 +191,7 @@ pub fn cv(config: &EngineConfig) -> Result<CvRequest, PlanError> {
 /// # Errors
 /// [`PlanError`] for anything that would end one of the runs before its first step, in any configuration.
 pub fn tune(config: &EngineConfig) -> Result<TuneJob, PlanError> {
-    let scoring = Scoring::parse(&config.cv.scoring_metrics, &config.cv.multi_score_strategy)?;
+    let scoring = scoring(config)?;
     let path = config.tune.hpconfig.as_deref().ok_or(PlanError::NoSearchSpace)?;
     let space = check_space(SearchSpace::load(path)?.with_constants(&config.given_hyperparameters))?;
     let corners =
@@ -213,6 +225,22 @@ pub fn tune(config: &EngineConfig) -> Result<TuneJob, PlanError> {
         settings: settings(config)?,
     };
     Ok(TuneJob { request, sampler, warning })
+}
+
+/// How the score is made, of metrics that every run has at its end.
+fn scoring(config: &EngineConfig) -> Result<Scoring, PlanError> {
+    let scoring = Scoring::parse(&config.cv.scoring_metrics, &config.cv.multi_score_strategy)?;
+    let validated = EvaluationCounts::default().metrics("val").into_keys().chain(["val/loss".to_owned()]);
+    let trained = ConfusionCounts::default().metrics("train").into_keys().chain(["train/loss".to_owned()]);
+    let known: Vec<String> = validated.chain(trained).collect();
+    match scoring.metrics.iter().find(|metric| !known.contains(&metric.name)) {
+        None => Ok(scoring),
+        Some(unknown) => Err(PlanError::UnknownMetric {
+            name: unknown.name.clone(),
+            hint: did_you_mean(&unknown.name, known.iter().map(String::as_str)),
+            known: known.join(", "),
+        }),
+    }
 }
 
 /// Every fold with every seed: all folds of the first seed first, so that a first picture comes early.

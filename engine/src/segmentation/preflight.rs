@@ -80,12 +80,13 @@ pub fn preflight(
 /// Samples of the smallest train set among the scopes; none where nothing is trained.
 fn smallest_train_set(settings: &SegmentationSettings, scopes: &[Scope]) -> Result<Option<usize>, RunError> {
     let folder = DataFolder::open(&settings.train_data_dir, None)?;
+    let refused = |source| folder.undividable(source);
     let mut smallest: Option<usize> = None;
     for scope in scopes {
         let division = match scope {
-            Scope::Fold(fold) => divide(folder.table(), settings, *fold)?,
+            Scope::Fold(fold) => divide(folder.table(), settings, *fold).map_err(refused)?,
             Scope::WholeThenTest | Scope::Test => {
-                let division = divide_without_folds(folder.table(), settings)?;
+                let division = divide_without_folds(folder.table(), settings).map_err(refused)?;
                 if division.test.is_empty() {
                     return Err(RunError::NoTestSplit);
                 }

@@ -28,10 +28,11 @@ pub(super) fn open_data(setup: &Setup, bands: Option<&[String]>) -> Result<Arc<D
 /// A run that trains for the test has no folds: it trains and validates on every row that is not held out,
 /// as fold method `none` does, so that early stopping and the best checkpoint follow the train set itself.
 pub(super) fn divide_rows(setup: &Setup, folder: &DataFolder) -> Result<Division, RunError> {
+    let refused = |source| folder.undividable(source);
     let division = match setup.plan.task {
-        RunTask::Fit => divide(folder.table(), &setup.settings, setup.plan.cell.fold)?,
+        RunTask::Fit => divide(folder.table(), &setup.settings, setup.plan.cell.fold).map_err(refused)?,
         RunTask::FitAndTest | RunTask::Test { .. } => {
-            let division = divide_without_folds(folder.table(), &setup.settings)?;
+            let division = divide_without_folds(folder.table(), &setup.settings).map_err(refused)?;
             Division { val: division.train.clone(), ..division }
         }
     };
