@@ -52,8 +52,9 @@ write_config() {
 [env]
 LIBTORCH = \"$libtorch\"
 
-[target.'cfg(all())']
-rustflags = [\"-C\", \"link-arg=-Wl,-rpath,$libtorch/lib\"]"
+[build]
+rustflags = [\"-C\", \"link-arg=-Wl,-rpath,$libtorch/lib\"]
+rustdocflags = [\"-C\", \"link-arg=-Wl,-rpath,$libtorch/lib\"]"
   if [ -f "$config" ] && ! head -n 1 "$config" | grep -q 'scripts/libtorch.sh'; then
     printf 'libtorch.sh: %s is yours and stays as it is; add to it:\n\n%s\n' "$config" "$wanted" >&2
     return

@@ -1,7 +1,10 @@
 //! What the benches share: a workload that does nothing, so that only the engine's own cost is left.
 
 use engine::workload::{RunContext, Workload};
-use engine::{Accelerator, Cell, CvRequest, Engine, EngineError, Failure, FailedCells, Hyperparameters, Scoring, Strategy};
+use engine::{
+    Accelerator, Cell, CvRequest, Engine, EngineError, FailedCells, Failure, Hyperparameters, Scoring,
+    Strategy,
+};
 use engine_actors::protocol::{RunOrder, RunSummary};
 use engine_actors::score::ScoringError;
 

@@ -1,4 +1,9 @@
-//! Where the tests find what they compare with.
+//! What the tests share: where they find what they compare with, how they run the program, how data are damaged.
+
+#![expect(clippy::unwrap_used, reason = "what cannot be had fails the test")]
+
+pub mod cli;
+pub mod damage;
 
 use std::path::{Path, PathBuf};
 

@@ -116,7 +116,8 @@ fn tune_text(tune: &TuneOutcome, shown: &[String]) -> String {
     text.push_str(&format!("configurations of {}:\n{}\n", tune.tune_name, tables::tune_table(tune)));
     match &tune.retrain {
         Some(run) => {
-            text.push_str(&format!("\nretrained and tested as {}:\n{}\n", run.run_name, run_text(run)))
+            let retrained = format!("\nretrained and tested as {}:\n{}\n", run.run_name, run_text(run));
+            text.push_str(&retrained);
         }
         None if tune.best.is_none() => text.push_str("no configuration was stable: there is no best one\n"),
         None => {}

@@ -63,7 +63,7 @@ pub enum InventoryError {
         index: u32,
     },
     /// There is no device of that index.
-    #[error("no device {kind}:{index}: {there}")]
+    #[error("no device {kind}:{index}: {there}; choose among them with --devices")]
     Missing {
         /// Kind of device.
         kind: DeviceKind,
