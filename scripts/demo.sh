@@ -16,9 +16,10 @@ cat > space.toml <<'TOML'
 [hyperparameters]
 model_arch = "Unet"
 model_encoder = "resnet18"
-batch_size = 8
+batch_size = 4
 gamma = 0.95
 focal_loss_alpha = 0.8
+augment = { distribution = "constant", value = ["HorizontalFlip", "VerticalFlip", "RandomRotate90"] }
 learning_rate = { distribution = "loguniform", low = 3e-4, high = 3e-3 }
 TOML
 
@@ -26,7 +27,7 @@ TOML
 "$engine" tune \
   --train-data-dir data --data-split-method random --data-split-by 0.2 \
   --fold-method region-stratified --total-folds 2 --n-randoms 1 \
-  --hpconfig space.toml --n-trials 2 --max-epochs 4 --check-val-every-n-epoch 1 \
+  --hpconfig space.toml --n-trials 2 --max-epochs 9 --check-val-every-n-epoch 3 \
   --strategy cv-parallel --accelerator cpu --devices 0 1 --backend "$backend" \
   --retrain-and-test
 echo

@@ -84,6 +84,7 @@ fn run_code(error: &RunError) -> Code {
         Cause::Io => Code::File,
         _ => match error {
             RunError::Backend(_) => Code::Device,
+            RunError::Checkpoint(_) | RunError::Weights { .. } => Code::File,
             _ => Code::Usage,
         },
     }

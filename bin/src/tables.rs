@@ -118,6 +118,7 @@ pub fn metrics_table(run: &RunOutcome) -> Table {
         .keys()
         .filter_map(|name| name.split_once('/'))
         .filter(|(pass, name)| passes.contains(pass) && !name.contains('/') && !name.ends_with("_step"))
+        .filter(|(_, name)| *name != "time")
         .map(|(_, name)| name)
         .collect();
     let mut table = plain();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -179,26 +179,28 @@ pub struct Running {
     child: Child,
     lines: Receiver<String>,
     stdout: String,
-    reader: Option<JoinHandle<()>>,
-    errors: Option<JoinHandle<String>>,
+    errors: Receiver<String>,
+    stderr: String,
+    readers: Vec<JoinHandle<()>>,
+}
+
+/// Reads lines into a queue until the pipe is closed.
+fn read_lines(pipe: impl Read + Send + 'static) -> (Receiver<String>, JoinHandle<()>) {
+    let (sender, lines) = channel();
+    let reader = std::thread::spawn(move || {
+        // A receiver that is gone wants no more lines, the pipe must be emptied all the same.
+        BufReader::new(pipe).lines().map_while(Result::ok).for_each(|line| drop(sender.send(line)));
+    });
+    (lines, reader)
 }
 
 impl Running {
     fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let (sender, lines) = channel();
-        let stdout: BufReader<ChildStdout> = BufReader::new(child.stdout.take().unwrap());
-        let reader = std::thread::spawn(move || {
-            // A receiver that is gone wants no more lines, the pipe must be emptied all the same.
-            stdout.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line)));
-        });
-        let mut stderr = child.stderr.take().unwrap();
-        let errors = std::thread::spawn(move || {
-            let mut text = String::new();
-            stderr.read_to_string(&mut text).unwrap();
-            text
-        });
-        Self { child, lines, stdout: String::new(), reader: Some(reader), errors: Some(errors) }
+        let (lines, out) = read_lines(child.stdout.take().unwrap());
+        let (errors, err) = read_lines(child.stderr.take().unwrap());
+        let readers = vec![out, err];
+        Self { child, lines, stdout: String::new(), errors, stderr: String::new(), readers }
     }
 
     /// The process.
@@ -213,10 +215,9 @@ impl Running {
     pub fn until_event(&mut self, event: &str) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
-                    self.note(&line);
+                    note(&mut self.stdout, &line);
                     let value: Value = serde_json::from_str(&line).unwrap();
                     if value["event"] == event {
                         return value;
@@ -227,16 +228,36 @@ impl Running {
         }
     }
 
-    #[expect(clippy::panic, reason = "the test's failure")]
-    fn gave_up(&mut self, event: &str, why: RecvTimeoutError) -> ! {
-        drop(self.child.kill());
-        let stderr = self.errors.take().map(JoinHandle::join);
-        panic!("no `{event}` ({why}) after:\n{}and on standard error: {stderr:?}", self.stdout)
+    /// Waits for a line on standard error that holds this text.
+    ///
+    /// # Panics
+    /// If the program ends before, or nothing of the kind comes in time.
+    pub fn until_stderr(&mut self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.errors.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    note(&mut self.stderr, &line);
+                    if line.contains(text) {
+                        return;
+                    }
+                }
+                Err(why) => self.gave_up(text, why),
+            }
+        }
     }
 
-    fn note(&mut self, line: &str) {
-        self.stdout.push_str(line);
-        self.stdout.push('\n');
+    #[expect(clippy::panic, reason = "the test's failure")]
+    fn gave_up(&mut self, awaited: &str, why: RecvTimeoutError) -> ! {
+        drop(self.child.kill());
+        self.gather();
+        panic!("no `{awaited}` ({why}) after:\n{}and on standard error:\n{}", self.stdout, self.stderr)
+    }
+
+    /// Takes what was printed since.
+    fn gather(&mut self) {
+        self.lines.try_iter().for_each(|line| note(&mut self.stdout, &line));
+        self.errors.try_iter().for_each(|line| note(&mut self.stderr, &line));
     }
 
     /// Sends it a signal.
@@ -250,12 +271,12 @@ impl Running {
     /// If it does not end in time.
     pub fn end(mut self) -> Ended {
         let status = self.wait();
-        self.reader.take().unwrap().join().unwrap();
-        while let Ok(line) = self.lines.try_recv() {
-            self.note(&line);
+        for reader in self.readers.drain(..) {
+            reader.join().unwrap();
         }
-        let stderr = self.errors.take().unwrap().join().unwrap();
-        Ended { code: status.code(), stdout: std::mem::take(&mut self.stdout), stderr }
+        self.gather();
+        let (stdout, stderr) = (std::mem::take(&mut self.stdout), std::mem::take(&mut self.stderr));
+        Ended { code: status.code(), stdout, stderr }
     }
 
     fn wait(&mut self) -> ExitStatus {
@@ -268,6 +289,11 @@ impl Running {
             std::thread::sleep(LOOK_EVERY);
         }
     }
+}
+
+fn note(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
 }
 
 impl Drop for Running {

@@ -4,6 +4,7 @@
 
 pub mod cli;
 pub mod damage;
+pub mod table;
 
 use std::path::{Path, PathBuf};
 

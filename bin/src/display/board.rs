@@ -48,6 +48,7 @@ impl Board {
                 self.runs_expected = n_trials * cells_per_cv;
             }
             Event::CvStarted { cells, .. } if !self.in_tune => self.runs_expected = *cells,
+            Event::RunQueued { cv_name: None, .. } if self.in_tune => self.runs_expected += 1, // the retrained model
             Event::RunStarted { run_id, run_name, device, .. } => {
                 let running =
                     Running { name: run_name.clone(), device: device.clone(), progress: None, best: None };
@@ -66,7 +67,6 @@ impl Board {
             Event::RunFinished { run_id, .. } => {
                 self.runs.remove(run_id);
                 self.runs_done += 1;
-                self.runs_expected = self.runs_expected.max(self.runs_done);
             }
             _ => {}
         }

@@ -9,7 +9,7 @@ use super::options::{Group, options};
 use crate::augment::Augmentation;
 use crate::models::SegmentationModel;
 use crate::segmentation::settings::SegmentationHyperparameters;
-use crate::space::SearchSpace;
+use crate::space::{Distribution, SearchSpace};
 
 /// Why training can not use hyperparameters.
 #[derive(Debug, Error)]
@@ -92,12 +92,35 @@ pub fn check_space(space: SearchSpace) -> Result<SearchSpace, HyperparameterErro
         known(&parameter.name, &place)?;
         // What is allowed is an interval for every number: the ends decide.
         for value in &parameter.distribution.ends() {
-            check(&parameter.name, value, &place)?;
+            check(&parameter.name, value, &place)
+                .map_err(|error| meant_as_one_list(error, &parameter.name, &parameter.distribution))?;
             check_words(&parameter.name, value)
                 .map_err(|expected| out_of_range(&parameter.name, value, expected, &place))?;
         }
     }
     Ok(space)
+}
+
+/// Says how to write one list, where a list that is a choice between its items was probably meant as a value.
+fn meant_as_one_list(
+    error: HyperparameterError,
+    name: &str,
+    distribution: &Distribution,
+) -> HyperparameterError {
+    match (error, distribution) {
+        (
+            HyperparameterError::Type { name: parameter, value, reason, place },
+            Distribution::Choice(choices),
+        ) if check(name, &Value::Array(choices.clone()), "").is_ok() => {
+            let written = Value::Array(choices.clone());
+            let reason = format!(
+                "{reason}; a list is a choice between its items, for one list write \
+                 {{ distribution = \"constant\", value = {written} }}"
+            );
+            HyperparameterError::Type { name: parameter, value, reason, place }
+        }
+        (error, _) => error,
+    }
 }
 
 /// Whether a number may be the value of this hyperparameter; if not, what may.
@@ -189,7 +212,6 @@ fn out_of_range(name: &str, value: &Value, expected: String, place: &str) -> Hyp
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::space::Distribution;
     use serde_json::json;
 
     fn map(value: &Value) -> Hyperparameters {
@@ -216,6 +238,14 @@ mod tests {
             ..SegmentationHyperparameters::default()
         };
         assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn a_list_of_names_in_a_space_is_pointed_out_as_a_choice() {
+        let flips = Distribution::Choice(vec![json!("HorizontalFlip"), json!("Blur")]);
+        let space = SearchSpace::new([("augment".to_owned(), flips)]).unwrap();
+        let error = check_space(space).unwrap_err().to_string();
+        assert!(error.contains(r#"value = ["HorizontalFlip","Blur"]"#), "{error}");
     }
 
     #[test]

@@ -94,12 +94,13 @@ impl Engine {
         if let Some(name) = &given {
             check_name(name).map_err(|source| EngineError::Name { name: name.clone(), source })?;
         }
+        // What is taken is found out before anything is written for a try.
+        if let Some(name) = &given {
+            layout.ensure_absent(level, name)?;
+        }
         layout.ensure_writable()?;
         match given {
-            Some(name) => {
-                layout.ensure_absent(level, &name)?;
-                Ok(name)
-            }
+            Some(name) => Ok(name),
             None => Ok(self.inner.names().generate(level)?),
         }
     }
