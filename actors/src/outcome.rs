@@ -24,6 +24,20 @@ pub enum Status {
     Cancelled,
 }
 
+impl Status {
+    /// The word for it, in tables and in the event stream.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Unstable => "unstable",
+            Self::Failed => "failed",
+            Self::Pruned => "pruned",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// Why a run failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -45,6 +59,23 @@ pub enum Cause {
     Configuration,
     /// A file could not be written or read.
     Io,
+}
+
+impl Cause {
+    /// The word for it, in tables and in the event stream.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Panic => "panic",
+            Self::OutOfMemory => "out-of-memory",
+            Self::Hang => "hang",
+            Self::Lost => "lost",
+            Self::Data => "data",
+            Self::Diverged => "diverged",
+            Self::Configuration => "configuration",
+            Self::Io => "io",
+        }
+    }
 }
 
 /// A failure with what is known of it.

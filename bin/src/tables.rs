@@ -4,36 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
-use engine::{Cause, CvOutcome, Hyperparameters, RunOutcome, Status, TuneOutcome};
+use engine::{CvOutcome, Hyperparameters, RunOutcome, Status, TuneOutcome};
 
 use crate::display::reason;
-
-/// One word for a status.
-pub fn status(status: Status) -> &'static str {
-    match status {
-        Status::Complete => "complete",
-        Status::Unstable => "unstable",
-        Status::Failed => "failed",
-        Status::Pruned => "pruned",
-        Status::Cancelled => "cancelled",
-        _ => "unknown",
-    }
-}
-
-/// One word for a cause.
-pub fn cause(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Panic => "panic",
-        Cause::OutOfMemory => "out of memory",
-        Cause::Hang => "hang",
-        Cause::Lost => "lost",
-        Cause::Data => "data",
-        Cause::Diverged => "diverged",
-        Cause::Configuration => "configuration",
-        Cause::Io => "file",
-        _ => "unknown",
-    }
-}
 
 /// `0.1234 ± 0.0056`, or `-` where there is no score.
 pub fn score_with_spread(score: Option<f64>, spread: Option<f64>) -> String {
@@ -68,7 +41,7 @@ pub fn tune_table(outcome: &TuneOutcome) -> Table {
             Cell::new(&cv.cv_name),
             Cell::new(score_with_spread(cv.score, cv.spread)).set_alignment(CellAlignment::Right),
             Cell::new(cells(cv)),
-            Cell::new(status(cv.status)),
+            Cell::new(cv.status.name()),
         ];
         for name in &varying {
             row.push(Cell::new(cv.hyperparameters.get(name).map_or_else(|| "-".to_owned(), short)));
@@ -137,8 +110,8 @@ pub fn metrics_table(run: &RunOutcome) -> Table {
 
 fn status_with_reason(run: &RunOutcome) -> String {
     match &run.failure {
-        None => status(run.status).to_owned(),
-        Some(failure) => format!("{} ({})", status(run.status), reason(failure)),
+        None => run.status.name().to_owned(),
+        Some(failure) => format!("{} ({})", run.status.name(), reason(failure)),
     }
 }
 
@@ -149,7 +122,7 @@ fn cells(cv: &CvOutcome) -> String {
     for other in [Status::Unstable, Status::Failed, Status::Pruned, Status::Cancelled] {
         let number = count(other);
         if number > 0 {
-            text.push_str(&format!(", {number} {}", status(other)));
+            text.push_str(&format!(", {number} {}", other.name()));
         }
     }
     text

@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod models;
 pub mod names;
 pub mod nn;
+mod rng;
 pub mod seeds;
 pub mod segmentation;
 pub mod space;

@@ -186,6 +186,10 @@ pub struct Running {
 
 /// Reads lines into a queue until the pipe is closed.
 fn read_lines(pipe: impl Read + Send + 'static) -> (Receiver<String>, JoinHandle<()>) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "all that a program prints is kept, and it never waits for a test"
+    )]
     let (sender, lines) = channel();
     let reader = std::thread::spawn(move || {
         // A receiver that is gone wants no more lines, the pipe must be emptied all the same.

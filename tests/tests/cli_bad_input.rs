@@ -2,7 +2,6 @@
 //! nothing written.
 
 #![expect(clippy::unwrap_used, reason = "what cannot be had fails the test")]
-#![expect(clippy::print_stdout, reason = "a test that fails says at which case")]
 
 use std::fs;
 use std::path::Path;
@@ -514,7 +513,7 @@ const WRONG_PARTS: &[Damage] = &[
         |dir| {
             edit_table(dir, |columns| {
                 columns.into_iter().map(|(name, column)| (name, column.slice(0, 20))).collect()
-            })
+            });
         },
         &["20 rows for 24 samples", "same preprocessing run", "data/metadata.parquet"],
     ),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use engine_tracking::run_info::{CvScore, RunInfo, TuneTable, write_cv};
 
 use super::SinkError;
-use crate::outcome::{Cause, CvOutcome, RunOutcome, Status};
+use crate::outcome::{CvOutcome, RunOutcome, Status};
 
 /// Name of a cv's table in its folder.
 const RUN_INFOS: &str = "run_infos.parquet";
@@ -62,40 +62,16 @@ fn row(run: &RunOutcome) -> RunInfo {
             Status::Unstable => Some(true),
             Status::Failed | Status::Pruned | Status::Cancelled => None,
         },
-        status: status_name(run.status).into(),
-        failure: run.failure.as_ref().map(|why| format!("{}: {}", cause_name(why.cause), why.message)),
+        status: run.status.name().into(),
+        failure: run.failure.as_ref().map(|why| format!("{}: {}", why.cause.name(), why.message)),
         attempts: run.attempts,
         device: run.device.clone(),
     }
 }
 
-/// The words of the event stream.
-fn status_name(status: Status) -> &'static str {
-    match status {
-        Status::Complete => "complete",
-        Status::Unstable => "unstable",
-        Status::Failed => "failed",
-        Status::Pruned => "pruned",
-        Status::Cancelled => "cancelled",
-    }
-}
-
-/// The words of the event stream.
-fn cause_name(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Panic => "panic",
-        Cause::OutOfMemory => "out-of-memory",
-        Cause::Hang => "hang",
-        Cause::Lost => "lost",
-        Cause::Data => "data",
-        Cause::Diverged => "diverged",
-        Cause::Configuration => "configuration",
-        Cause::Io => "io",
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use crate::outcome::Cause;
     use engine_tracking::run_info::read_run_infos;
 
     use super::*;
@@ -116,10 +92,10 @@ mod tests {
     fn words_in_tables_are_those_of_the_event_stream() {
         for status in [Status::Complete, Status::Unstable, Status::Failed, Status::Pruned, Status::Cancelled]
         {
-            assert_eq!(serde_json::json!(status), status_name(status));
+            assert_eq!(serde_json::json!(status), status.name());
         }
         for cause in [Cause::Panic, Cause::OutOfMemory, Cause::Hang, Cause::Lost, Cause::Data, Cause::Io] {
-            assert_eq!(serde_json::json!(cause), cause_name(cause));
+            assert_eq!(serde_json::json!(cause), cause.name());
         }
     }
 

@@ -78,7 +78,7 @@ fn metric_names(config: &EngineConfig) -> Vec<String> {
 fn run_text(run: &RunOutcome) -> String {
     let mut text = String::new();
     if let Some(failure) = &run.failure {
-        text.push_str(&format!("{}: {}\n", tables::status(run.status), crate::display::reason(failure)));
+        text.push_str(&format!("{}: {}\n", run.status.name(), crate::display::reason(failure)));
         for line in &failure.stderr_tail {
             text.push_str(&format!("  | {line}\n"));
         }

@@ -22,7 +22,7 @@ pub fn line(event: &Event, board: &Board) -> Option<String> {
         Event::CvFinished { cv_name, score, spread, score_is_unstable, status } => {
             let score = crate::tables::score_with_spread(*score, *spread);
             let unstable = if *score_is_unstable { ", unstable" } else { "" };
-            format!("cv {cv_name}: {}, score {score}{unstable}", crate::tables::status(*status))
+            format!("cv {cv_name}: {}, score {score}{unstable}", status.name())
         }
         Event::RunStarted { run_name, device, attempt, .. } => {
             let again = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
@@ -52,7 +52,7 @@ pub fn line(event: &Event, board: &Board) -> Option<String> {
             let left = format!("{}/{}", board.runs_done, board.runs_expected);
             let status = match status {
                 Status::Complete => "done".to_owned(),
-                other => crate::tables::status(*other).to_owned(),
+                other => other.name().to_owned(),
             };
             format!("run {run_name}: {status}{why} after {duration_secs:.1} s [{left}]")
         }
@@ -64,7 +64,7 @@ pub fn line(event: &Event, board: &Board) -> Option<String> {
 
 /// Cause and message of a failure on one line.
 pub fn reason(failure: &Failure) -> String {
-    format!("{}: {}", crate::tables::cause(failure.cause), failure.message)
+    format!("{}: {}", failure.cause.name(), failure.message)
 }
 
 fn name<'a>(board: &'a Board, run_id: &'a str) -> &'a str {

@@ -16,15 +16,15 @@
 
 mod error;
 mod geometry;
+mod key;
 mod pixels;
-mod random;
 
 pub use error::AugmentError;
-pub use random::key;
+pub use key::key;
 
 use crate::folds::nearest::nearest;
+use crate::rng::SplitMix64;
 use geometry::Symmetry;
-use random::SplitMix64;
 
 /// Channels, rows and columns of a sample.
 pub type Shape = (usize, usize, usize);
@@ -180,8 +180,8 @@ fn draw_symmetry(step: Augmentation, draws: &mut SplitMix64) -> Option<Symmetry>
     match step {
         Augmentation::HorizontalFlip => Some(or_not(Symmetry::HORIZONTAL_FLIP, draws)),
         Augmentation::VerticalFlip => Some(or_not(Symmetry::VERTICAL_FLIP, draws)),
-        Augmentation::RandomRotate90 => Some(Symmetry::ROTATIONS[usize::from(draws.below(4))]),
-        Augmentation::D4 => Some(Symmetry::of(draws.below(8))),
+        Augmentation::RandomRotate90 => Some(Symmetry::ROTATIONS[draws.nearly_below(4) as usize]),
+        Augmentation::D4 => Some(Symmetry::of(draws.nearly_below(8) as u8)),
         Augmentation::Blur
         | Augmentation::RandomBrightnessContrast
         | Augmentation::MultiplicativeNoise

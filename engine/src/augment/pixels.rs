@@ -1,6 +1,6 @@
 //! Augmentations of the values alone; no label moves.
 
-use super::random::SplitMix64;
+use crate::rng::SplitMix64;
 
 /// Edge lengths of the blur's box.
 const BLUR_EDGES: [usize; 3] = [3, 5, 7];
@@ -18,7 +18,7 @@ const LEVELS: f32 = 64.0;
 /// # Sources
 /// albumentations 1.4 `Blur`, by OpenCV's `blur` with its default border `BORDER_REFLECT_101`.
 pub(super) fn blur(image: &mut [f32], height: usize, width: usize, random: &mut SplitMix64) {
-    let edge = BLUR_EDGES[usize::from(random.below(3))];
+    let edge = BLUR_EDGES[random.nearly_below(3) as usize];
     box_blur(image, height, width, edge);
 }
 

@@ -255,11 +255,11 @@ mod tests {
 
     #[test]
     fn the_sweep_finds_what_comparing_all_finds() {
-        let mut generator = super::super::order::SplitMix64(3);
+        let mut generator = crate::rng::SplitMix64::new(3);
         let mut draw = |n: usize| -> Vec<Footprint> {
             (0..n)
                 .map(|_| {
-                    let mut unit = || f64::from(generator.unit());
+                    let mut unit = || f64::from(generator.unit_single());
                     square(unit() * 40.0, unit() * 40.0, 0.5 + unit() * 6.0)
                 })
                 .collect()

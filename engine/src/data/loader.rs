@@ -13,8 +13,8 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 
 use super::error::DataError;
 use super::folder::{DataFolder, Sample};
-use super::order::SplitMix64;
 use crate::augment::{self, Pipeline};
+use crate::rng::SplitMix64;
 
 /// How samples become batches.
 #[derive(Debug, Clone)]

@@ -21,7 +21,6 @@ mod folder;
 mod geometry;
 mod loader;
 mod metadata;
-mod order;
 mod synth;
 mod validate;
 mod zarr;

@@ -11,7 +11,6 @@
 mod distribution;
 mod error;
 mod parse;
-mod rng;
 mod sampler;
 
 use std::path::{Path, PathBuf};

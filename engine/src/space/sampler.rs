@@ -7,8 +7,8 @@ use engine_actors::ports::Sampler;
 use serde_json::Value;
 
 use super::error::{SpaceError, place};
-use super::rng::SplitMix64;
 use super::{Distribution, Parameter, SearchSpace};
+use crate::rng::SplitMix64;
 
 /// Seed of a random search unless another is asked for.
 pub const DEFAULT_SEED: u64 = 42;
@@ -62,7 +62,7 @@ impl RandomSampler {
             .iter()
             .map(|parameter| parameter.distribution.cardinality())
             .collect::<Option<_>>()?;
-        let mut digits: Vec<u128> = counts.iter().map(|count| self.rng.below(*count)).collect();
+        let mut digits: Vec<u128> = counts.iter().map(|count| self.rng.nearly_below(*count)).collect();
         for _ in 0..=self.known.len() {
             let candidate = at(&self.space, &digits)?;
             if !self.known.contains(&identity(&candidate)) {

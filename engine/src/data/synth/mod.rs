@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::error::DataError;
-use super::order::SplitMix64;
+use crate::rng::SplitMix64;
 use terrain::{Contents, Terrain};
 
 /// Metres a pixel, as Sentinel-2's visible bands have.

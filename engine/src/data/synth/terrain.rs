@@ -2,8 +2,8 @@
 //!
 //! Additions, multiplications and divisions alone, so that every machine draws the same bits.
 
-use super::super::order::{SplitMix64, mix};
 use super::{Site, SynthConfig};
+use crate::rng::{SplitMix64, mix};
 
 /// Step of a slump's bands, along its signature. Terrain varies by about as much along the same signature.
 const SLUMP_CONTRAST: f32 = 0.16;
@@ -64,7 +64,7 @@ impl Terrain {
     pub(super) fn new(config: &SynthConfig) -> Self {
         let tone = |region: usize| {
             let mut generator = SplitMix64::keyed(config.seed ^ 0x746f_6e65, region as u64);
-            [0; 2].map(|_| (generator.unit() * 2.0 - 1.0) * REGION_TONE)
+            [0; 2].map(|_| (generator.unit_single() * 2.0 - 1.0) * REGION_TONE)
         };
         Self {
             seed: config.seed,
@@ -163,15 +163,15 @@ impl Terrain {
         let area = pixels / shapes as f32 / std::f32::consts::PI;
         let size = self.size as f32;
         for _ in 0..shapes {
-            let aspect = 0.5 + 0.5 * generator.unit();
+            let aspect = 0.5 + 0.5 * generator.unit_single();
             // Half axes whose product gives the area.
             let short = (area * aspect).sqrt().max(1.0);
             let long = (area / aspect).sqrt().max(1.0);
             // A rational point of the unit circle is a rotation.
-            let t = generator.unit() * 2.0 - 1.0;
+            let t = generator.unit_single() * 2.0 - 1.0;
             let (cosine, sine) = ((1.0 - t * t) / (1.0 + t * t), 2.0 * t / (1.0 + t * t));
-            let centre = [0; 2].map(|_| size * (0.1 + 0.8 * generator.unit()));
-            let lobes = generator.next();
+            let centre = [0; 2].map(|_| size * (0.1 + 0.8 * generator.unit_single()));
+            let lobes = generator.next_u64();
             for (pixel, cover) in cover.iter_mut().enumerate() {
                 let at = [(pixel % self.size) as f32, (pixel / self.size) as f32];
                 let (dx, dy) = (at[0] - centre[0], at[1] - centre[1]);
@@ -198,7 +198,7 @@ fn lattice(key: u64, at: [f32; 2], wavelength: f32) -> f32 {
     });
     let corner = |dx: f32, dy: f32| {
         let place = ((cell[0] + dx) as i64 as u64).rotate_left(32) ^ (cell[1] + dy) as i64 as u64;
-        SplitMix64::keyed(key, place).unit() * 2.0 - 1.0
+        SplitMix64::keyed(key, place).unit_single() * 2.0 - 1.0
     };
     let upper = corner(0.0, 0.0) * (1.0 - s) + corner(1.0, 0.0) * s;
     let lower = corner(0.0, 1.0) * (1.0 - s) + corner(1.0, 1.0) * s;
@@ -207,7 +207,7 @@ fn lattice(key: u64, at: [f32; 2], wavelength: f32) -> f32 {
 
 /// Nearly normal, mean 0, variance 1: a sum of four uniform values (Irwin-Hall).
 fn normal(generator: &mut SplitMix64) -> f32 {
-    let sum: f32 = (0..4).map(|_| generator.unit()).sum();
+    let sum: f32 = (0..4).map(|_| generator.unit_single()).sum();
     (sum - 2.0) * 1.732_050_8 // variance of the sum is 1/3
 }
 
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn noise_has_mean_zero_and_variance_one() {
-        let mut generator = SplitMix64(1);
+        let mut generator = SplitMix64::new(1);
         let values: Vec<f64> = (0..20_000).map(|_| f64::from(normal(&mut generator))).collect();
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64;
