@@ -22,6 +22,7 @@ pub mod protocol;
 pub mod run;
 pub mod score;
 pub mod sink;
+mod stepwise;
 pub mod stop;
 pub mod system;
 pub mod tracker;

@@ -1,6 +1,6 @@
 //! Performs what the state of a cv decides.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, SpawnHandle, WrapFuture};
@@ -16,6 +16,7 @@ use crate::plan::{CvPlan, RunPlan};
 use crate::run::{RunActor, StartRun};
 use crate::score::Scoring;
 use crate::sink::{CvScored, RunInfoReady};
+use crate::stepwise::{Inputs, Stepwise};
 use crate::stop::{StopLine, StopMode, StopSignal};
 use crate::wiring::Wiring;
 
@@ -24,8 +25,7 @@ pub struct CvActor {
     state: State,
     start: StartCvParts,
     wiring: Arc<Wiring>,
-    inputs: VecDeque<Input>,
-    is_performing: bool,
+    inputs: Inputs<Input>,
     lease: Option<Arc<LeaseGuard>>,
     request: Option<SpawnHandle>,
     lines: HashMap<usize, StopLine>,
@@ -53,56 +53,13 @@ impl CvActor {
             state,
             start: StartCvParts { plan, runs, scoring, tune_table },
             wiring,
-            inputs: VecDeque::new(),
-            is_performing: false,
+            inputs: Inputs::default(),
             lease: None,
             request: None,
             lines: HashMap::new(),
             outcome: Some(outcome),
             stop: Some(stop),
             late: 0,
-        }
-    }
-
-    fn take(&mut self, input: Input, ctx: &mut Context<Self>) {
-        self.inputs.push_back(input);
-        if self.is_performing {
-            return;
-        }
-        self.is_performing = true;
-        while let Some(input) = self.inputs.pop_front() {
-            for effect in self.state.apply(input) {
-                self.perform(effect, ctx);
-            }
-        }
-        self.is_performing = false;
-    }
-
-    fn perform(&mut self, effect: Effect, ctx: &mut Context<Self>) {
-        match effect {
-            Effect::AcquireLease => self.acquire(ctx),
-            Effect::WithdrawRequest => {
-                if let Some(request) = self.request.take() {
-                    ctx.cancel_future(request);
-                }
-            }
-            Effect::ReturnLease => self.lease = None,
-            Effect::StartRun { index, generation } => self.start_run(index, generation, ctx),
-            Effect::StopRuns(mode) => self.lines.values().for_each(|line| line.raise(mode)),
-            Effect::WriteRuns(runs) => self.write_runs(runs, ctx),
-            Effect::WriteScore(outcome) => self.write_score(outcome, ctx),
-            Effect::Publish(event) => self.wiring.bus.publish(event),
-            Effect::Report(outcome) => {
-                if let Some(parent) = self.outcome.take() {
-                    // A parent that is gone has no use for it.
-                    drop(parent.send(*outcome));
-                }
-                ctx.stop();
-            }
-            Effect::CountLate(what) => {
-                self.late += 1;
-                tracing::debug!(cv = %self.start.plan.cv_name, what, late = self.late, "late input");
-            }
         }
     }
 
@@ -124,7 +81,7 @@ impl CvActor {
 
     fn start_run(&mut self, index: usize, generation: u32, ctx: &mut Context<Self>) {
         let Some(plan) = self.start.runs.get(index).cloned() else {
-            self.inputs.push_back(Input::RunLost { index, generation });
+            self.inputs.push(Input::RunLost { index, generation });
             return;
         };
         let (outcome, told) = oneshot::channel();
@@ -185,6 +142,47 @@ impl CvActor {
 fn warn(bus: &crate::bus::EventBus, failure: Option<&str>) {
     if let Some(failure) = failure {
         bus.publish(Event::Warned { message: failure.to_string() });
+    }
+}
+
+impl Stepwise for CvActor {
+    type Input = Input;
+    type Effect = Effect;
+
+    fn inputs(&mut self) -> &mut Inputs<Input> {
+        &mut self.inputs
+    }
+
+    fn decide(&mut self, input: Input) -> Vec<Effect> {
+        self.state.apply(input)
+    }
+
+    fn perform(&mut self, effect: Effect, ctx: &mut Context<Self>) {
+        match effect {
+            Effect::AcquireLease => self.acquire(ctx),
+            Effect::WithdrawRequest => {
+                if let Some(request) = self.request.take() {
+                    ctx.cancel_future(request);
+                }
+            }
+            Effect::ReturnLease => self.lease = None,
+            Effect::StartRun { index, generation } => self.start_run(index, generation, ctx),
+            Effect::StopRuns(mode) => self.lines.values().for_each(|line| line.raise(mode)),
+            Effect::WriteRuns(runs) => self.write_runs(runs, ctx),
+            Effect::WriteScore(outcome) => self.write_score(outcome, ctx),
+            Effect::Publish(event) => self.wiring.bus.publish(event),
+            Effect::Report(outcome) => {
+                if let Some(parent) = self.outcome.take() {
+                    // A parent that is gone has no use for it.
+                    drop(parent.send(*outcome));
+                }
+                ctx.stop();
+            }
+            Effect::CountLate(what) => {
+                self.late += 1;
+                tracing::debug!(cv = %self.start.plan.cv_name, what, late = self.late, "late input");
+            }
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::stop::StopMode;
 
 /// What reaches a cv.
 #[derive(Debug, Clone)]
-pub(super) enum Input {
+pub(crate) enum Input {
     /// The actor stands.
     Begin,
     /// The cv's own lease.
@@ -35,7 +35,7 @@ pub(super) enum Input {
 
 /// What a cv causes.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Effect {
+pub(crate) enum Effect {
     /// Ask the DeviceManager for the lease of all runs.
     AcquireLease,
     /// Wait for no device any longer.

@@ -19,6 +19,7 @@ use crate::limits::{TRACKER_DEADLINE, UNUSED_MAILBOX};
 use crate::outcome::{Cause, Failure, RunOutcome};
 use crate::plan::RunPlan;
 use crate::protocol::{RunOrder, ToWorker};
+use crate::stepwise::{Inputs, Stepwise};
 use crate::stop::{StopMode, StopSignal};
 use crate::tracker::{CloseRun, Record, Track, TrackerActor};
 use crate::wiring::Wiring;
@@ -28,8 +29,7 @@ pub struct RunActor {
     state: State,
     plan: Arc<RunPlan>,
     wiring: Arc<Wiring>,
-    inputs: VecDeque<Input>,
-    is_performing: bool,
+    inputs: Inputs<Input>,
     lease: Option<Arc<LeaseGuard>>,
     request: Option<SpawnHandle>,
     worker: Option<Running>,
@@ -63,8 +63,7 @@ impl RunActor {
             state: State::new(Arc::clone(&start.plan), start.scoring, leased_from),
             plan: start.plan,
             wiring,
-            inputs: VecDeque::new(),
-            is_performing: false,
+            inputs: Inputs::default(),
             lease: start.lease,
             request: None,
             worker: None,
@@ -82,62 +81,9 @@ impl RunActor {
         }
     }
 
-    fn take(&mut self, input: Input, ctx: &mut Context<Self>) {
-        self.inputs.push_back(input);
-        if self.is_performing {
-            return;
-        }
-        self.is_performing = true;
-        while let Some(input) = self.inputs.pop_front() {
-            for effect in self.state.apply(input) {
-                self.perform(effect, ctx);
-            }
-        }
-        self.is_performing = false;
-    }
-
-    fn perform(&mut self, effect: Effect, ctx: &mut Context<Self>) {
-        match effect {
-            Effect::AcquireLease => self.acquire(ctx),
-            Effect::WithdrawRequest => {
-                if let Some(request) = self.request.take() {
-                    ctx.cancel_future(request);
-                }
-            }
-            Effect::ReturnLease => self.lease = None,
-            Effect::OpenTracker => {
-                let back_ends = (self.wiring.trackers)(&self.plan);
-                let plan = Arc::clone(&self.plan);
-                self.tracker = Some(TrackerActor::new(plan, back_ends, self.wiring.bus.clone()).start());
-            }
-            Effect::Launch { attempt } => self.launch(attempt, ctx),
-            Effect::SendStart { attempt } => self.send_start(attempt),
-            Effect::SendStop => self.send(ToWorker::Stop),
-            Effect::Kill => {
-                if let Some(worker) = &self.worker {
-                    worker.kill();
-                }
-            }
-            Effect::DropWorker => self.worker = None,
-            Effect::Arm(timer) => self.arm(timer, ctx),
-            Effect::Disarm(timer) => self.disarm(timer, ctx),
-            Effect::Track(points) => {
-                self.records.push_back(Record::Points(points));
-                self.deliver(ctx);
-            }
-            Effect::Publish(event) => self.publish(event, ctx),
-            Effect::CloseTracker(outcome) => self.close_tracker(outcome, ctx),
-            Effect::Report => self.report(ctx),
-            Effect::CountLate(what) => {
-                self.late += 1;
-                tracing::debug!(run = %self.plan.run_id, what, late = self.late, "late input");
-            }
-        }
-    }
-
     fn acquire(&mut self, ctx: &mut Context<Self>) {
         if let Some(device) = self.lease.as_ref().map(|lease| lease.grant().device.to_string()) {
-            self.inputs.push_back(Input::LeaseGranted { device });
+            self.inputs.push(Input::LeaseGranted { device });
             return;
         }
         let devices = self.wiring.devices.clone();
@@ -161,7 +107,7 @@ impl RunActor {
         let Some(lease) = self.lease.clone() else {
             let message = "a worker was to start without a lease".to_string();
             let why = Failure { cause: Cause::Lost, message, stderr_tail: Vec::new() };
-            self.inputs.push_back(Input::LaunchFailed(why));
+            self.inputs.push(Input::LaunchFailed(why));
             return;
         };
         let launch = launch(Arc::clone(&self.wiring.launcher), Arc::clone(&self.plan), lease);
@@ -238,7 +184,7 @@ impl RunActor {
     fn send(&mut self, message: ToWorker) {
         let Some(worker) = &self.worker else { return };
         if let Err(error) = worker.send(message) {
-            self.inputs.push_back(Input::Unreachable { reason: error.to_string() });
+            self.inputs.push(Input::Unreachable { reason: error.to_string() });
         }
     }
 
@@ -344,6 +290,58 @@ fn finished(plan: &RunPlan, outcome: &RunOutcome) -> Event {
         duration_secs: outcome.duration_secs,
         metrics: outcome.metrics.clone(),
         checkpoint: outcome.checkpoint.clone(),
+    }
+}
+
+impl Stepwise for RunActor {
+    type Input = Input;
+    type Effect = Effect;
+
+    fn inputs(&mut self) -> &mut Inputs<Input> {
+        &mut self.inputs
+    }
+
+    fn decide(&mut self, input: Input) -> Vec<Effect> {
+        self.state.apply(input)
+    }
+
+    fn perform(&mut self, effect: Effect, ctx: &mut Context<Self>) {
+        match effect {
+            Effect::AcquireLease => self.acquire(ctx),
+            Effect::WithdrawRequest => {
+                if let Some(request) = self.request.take() {
+                    ctx.cancel_future(request);
+                }
+            }
+            Effect::ReturnLease => self.lease = None,
+            Effect::OpenTracker => {
+                let back_ends = (self.wiring.trackers)(&self.plan);
+                let plan = Arc::clone(&self.plan);
+                self.tracker = Some(TrackerActor::new(plan, back_ends, self.wiring.bus.clone()).start());
+            }
+            Effect::Launch { attempt } => self.launch(attempt, ctx),
+            Effect::SendStart { attempt } => self.send_start(attempt),
+            Effect::SendStop => self.send(ToWorker::Stop),
+            Effect::Kill => {
+                if let Some(worker) = &self.worker {
+                    worker.kill();
+                }
+            }
+            Effect::DropWorker => self.worker = None,
+            Effect::Arm(timer) => self.arm(timer, ctx),
+            Effect::Disarm(timer) => self.disarm(timer, ctx),
+            Effect::Track(points) => {
+                self.records.push_back(Record::Points(points));
+                self.deliver(ctx);
+            }
+            Effect::Publish(event) => self.publish(event, ctx),
+            Effect::CloseTracker(outcome) => self.close_tracker(outcome, ctx),
+            Effect::Report => self.report(ctx),
+            Effect::CountLate(what) => {
+                self.late += 1;
+                tracing::debug!(run = %self.plan.run_id, what, late = self.late, "late input");
+            }
+        }
     }
 }
 

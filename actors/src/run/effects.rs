@@ -10,7 +10,7 @@ use crate::stop::StopMode;
 
 /// What reaches a run.
 #[derive(Debug, Clone)]
-pub(super) enum Input {
+pub(crate) enum Input {
     /// The actor stands.
     Begin,
     /// The device asked for, by name; or the one it was given by its cv.
@@ -37,7 +37,7 @@ pub(super) enum Input {
 
 /// What a run waits for, at the most so long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Timer {
+pub(crate) enum Timer {
     /// Progress of the worker.
     Progress,
     /// Any sign of life of the worker.
@@ -56,7 +56,7 @@ impl Timer {
 
 /// What a run causes.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Effect {
+pub(crate) enum Effect {
     /// Ask the DeviceManager.
     AcquireLease,
     /// Wait for no device any longer.

@@ -1,6 +1,6 @@
 //! Performs what the state of a tune decides.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
@@ -14,6 +14,7 @@ use crate::outcome::TuneOutcome;
 use crate::plan::{Cell, CvPlan, Hyperparameters, RunPlan, RunTask, TunePlan};
 use crate::ports::{Sampler, draw_ids};
 use crate::run::{RunActor, StartRun};
+use crate::stepwise::{Inputs, Stepwise};
 use crate::stop::{StopLine, StopMode, StopSignal};
 use crate::wiring::Wiring;
 
@@ -23,8 +24,7 @@ pub struct TuneActor {
     plan: Arc<TunePlan>,
     sampler: Box<dyn Sampler>,
     wiring: Arc<Wiring>,
-    inputs: VecDeque<Input>,
-    is_performing: bool,
+    inputs: Inputs<Input>,
     lines: HashMap<Child, StopLine>,
     outcome: Option<oneshot::Sender<TuneOutcome>>,
     stop: Option<StopSignal>,
@@ -46,51 +46,11 @@ impl TuneActor {
             plan: start.plan,
             sampler: start.sampler,
             wiring,
-            inputs: VecDeque::new(),
-            is_performing: false,
+            inputs: Inputs::default(),
             lines: HashMap::new(),
             outcome: Some(start.outcome),
             stop: Some(start.stop),
             late: 0,
-        }
-    }
-
-    fn take(&mut self, input: Input, ctx: &mut Context<Self>) {
-        self.inputs.push_back(input);
-        if self.is_performing {
-            return;
-        }
-        self.is_performing = true;
-        while let Some(input) = self.inputs.pop_front() {
-            for effect in self.state.apply(input) {
-                self.perform(effect, ctx);
-            }
-        }
-        self.is_performing = false;
-    }
-
-    fn perform(&mut self, effect: Effect, ctx: &mut Context<Self>) {
-        match effect {
-            Effect::AskSampler { trial } => {
-                let hyperparameters = self.sampler.propose(trial);
-                self.inputs.push_back(Input::Proposed { hyperparameters });
-            }
-            Effect::TellSampler { trial, score } => self.sampler.tell(trial, score),
-            Effect::StartCv { index, hyperparameters } => self.start_cv(index, hyperparameters, ctx),
-            Effect::StartRetrain { hyperparameters } => self.start_retrain(hyperparameters, ctx),
-            Effect::StopChildren(mode) => self.lines.values().for_each(|line| line.raise(mode)),
-            Effect::Publish(event) => self.wiring.bus.publish(event),
-            Effect::Report(outcome) => {
-                if let Some(caller) = self.outcome.take() {
-                    // A caller that is gone has no use for it.
-                    drop(caller.send(*outcome));
-                }
-                ctx.stop();
-            }
-            Effect::CountLate(what) => {
-                self.late += 1;
-                tracing::debug!(tune = %self.plan.tune_name, what, late = self.late, "late input");
-            }
         }
     }
 
@@ -173,6 +133,44 @@ fn retrain_plan(tune: &TunePlan, hyperparameters: Hyperparameters, run_id: Strin
         task: RunTask::FitAndTest,
         hyperparameters,
         settings: Arc::clone(&tune.settings),
+    }
+}
+
+impl Stepwise for TuneActor {
+    type Input = Input;
+    type Effect = Effect;
+
+    fn inputs(&mut self) -> &mut Inputs<Input> {
+        &mut self.inputs
+    }
+
+    fn decide(&mut self, input: Input) -> Vec<Effect> {
+        self.state.apply(input)
+    }
+
+    fn perform(&mut self, effect: Effect, ctx: &mut Context<Self>) {
+        match effect {
+            Effect::AskSampler { trial } => {
+                let hyperparameters = self.sampler.propose(trial);
+                self.inputs.push(Input::Proposed { hyperparameters });
+            }
+            Effect::TellSampler { trial, score } => self.sampler.tell(trial, score),
+            Effect::StartCv { index, hyperparameters } => self.start_cv(index, hyperparameters, ctx),
+            Effect::StartRetrain { hyperparameters } => self.start_retrain(hyperparameters, ctx),
+            Effect::StopChildren(mode) => self.lines.values().for_each(|line| line.raise(mode)),
+            Effect::Publish(event) => self.wiring.bus.publish(event),
+            Effect::Report(outcome) => {
+                if let Some(caller) = self.outcome.take() {
+                    // A caller that is gone has no use for it.
+                    drop(caller.send(*outcome));
+                }
+                ctx.stop();
+            }
+            Effect::CountLate(what) => {
+                self.late += 1;
+                tracing::debug!(tune = %self.plan.tune_name, what, late = self.late, "late input");
+            }
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::stop::StopMode;
 
 /// What reaches a tune.
 #[derive(Debug, Clone)]
-pub(super) enum Input {
+pub(crate) enum Input {
     /// The actor stands.
     Begin,
     /// The sampler answered.
@@ -26,7 +26,7 @@ pub(super) enum Input {
 
 /// What a tune causes.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Effect {
+pub(crate) enum Effect {
     /// Ask the sampler for the configuration of this trial.
     AskSampler { trial: u32 },
     /// Tell the sampler what became of a trial.
