@@ -3,7 +3,7 @@
 import html
 import sys
 
-FONT_SIZE, LINE_HEIGHT, CHAR_WIDTH, MARGIN = 13, 17, 7.83, 14
+FONT_SIZE, LINE_HEIGHT, CHAR_WIDTH, MARGIN = 13, 17, 8.0, 14
 
 lines = [line.rstrip("\n") for line in sys.stdin]
 width = round(max(map(len, lines), default=0) * CHAR_WIDTH) + 2 * MARGIN
