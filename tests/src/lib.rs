@@ -6,7 +6,14 @@ pub mod cli;
 pub mod damage;
 pub mod table;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+
+/// Says that something was not tested. Written past the test harness, which shows what a test prints only when it
+/// fails.
+pub fn skipped(what: &str) {
+    std::io::stderr().write_all(format!("skipped: {what}\n").as_bytes()).unwrap();
+}
 
 /// The folder with golden values: `ENGINE_FIXTURES`, or else the copy in `tests/data/fixtures`.
 pub fn fixtures_dir() -> PathBuf {
@@ -23,10 +30,27 @@ pub fn fixture(name: &str) -> PathBuf {
 
 /// The folder with real data, which is not part of the repository: `ENGINE_SHARED`, or else `shared` beside it.
 /// `None` where it is not there.
-pub fn shared_dir() -> Option<PathBuf> {
+fn shared_dir() -> Option<PathBuf> {
     let folder = match std::env::var_os("ENGINE_SHARED") {
         Some(folder) if !folder.is_empty() => PathBuf::from(folder),
         _ => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
     };
     folder.is_dir().then_some(folder)
+}
+
+/// The folder of real data, absolute; `None`, and said so, where a test is to be skipped.
+///
+/// # Panics
+/// If `ENGINE_REQUIRE_SHARED` is 1 and the data are not there.
+pub fn real_data() -> Option<String> {
+    let folder = shared_dir().map(|shared| shared.join("data/rts")).filter(|folder| folder.is_dir());
+    let required = std::env::var_os("ENGINE_REQUIRE_SHARED").is_some_and(|value| value == "1");
+    assert!(folder.is_some() || !required, "ENGINE_REQUIRE_SHARED=1, but ENGINE_SHARED holds no data/rts");
+    match folder {
+        Some(folder) => Some(std::path::absolute(folder).unwrap().to_str().unwrap().to_owned()),
+        None => {
+            skipped("the real data are not here; ENGINE_SHARED names the folder with data/rts");
+            None
+        }
+    }
 }

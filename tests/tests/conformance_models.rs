@@ -1,7 +1,6 @@
 //! Models against forward passes of segmentation_models_pytorch: names, shapes, parameter counts, logits.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what cannot be read fails the test")]
-#![expect(clippy::print_stdout, reason = "what is skipped is named")]
 
 use std::path::PathBuf;
 
@@ -124,7 +123,7 @@ fn compare_all(backend: BackendName) -> Vec<String> {
         match compare(&case, backend) {
             Ok(()) => compared.push(case.file),
             Err(error @ (ModelError::UnknownArchitecture { .. } | ModelError::UnknownEncoder { .. })) => {
-                println!("skipped: {} ({error})", case.file);
+                engine_tests::skipped(&format!("{} ({error})", case.file));
             }
             Err(error) => panic!("{}: {error}", case.file),
         }

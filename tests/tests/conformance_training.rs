@@ -148,7 +148,7 @@ fn statistics_deviation(state: &[NamedTensor], name: &str, theirs: &[f64]) -> f6
 
 fn conforms(backend: BackendName) {
     if !backend.is_compiled_in() {
-        println!("skipped: {backend} is not in this build");
+        engine_tests::skipped(&format!("{backend} is not in this build"));
         return;
     }
     let fixture = Fixture::read();

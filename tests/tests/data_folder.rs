@@ -667,11 +667,7 @@ fn no_threshold_on_one_band_solves_the_synthetic_problem() {
 
 #[test]
 fn the_real_thaw_slumps_read_whole() {
-    let Some(shared) = engine_tests::shared_dir() else {
-        println!("skipped: the shared research data are not here");
-        return;
-    };
-    let dir = shared.join("data/rts");
+    let Some(dir) = engine_tests::real_data().map(PathBuf::from) else { return };
     let folder = DataFolder::open(&dir, None).unwrap();
     assert_eq!((folder.len(), folder.shape()), (518, (6, 128, 128)));
     let report = validate(&folder, &settings(&dir)).unwrap();

@@ -1,28 +1,11 @@
 //! The main job on the real data, where they are at hand.
 
-#![expect(clippy::unwrap_used, reason = "what cannot be had fails the test")]
-#![expect(clippy::print_stdout, reason = "what is skipped is said")]
-
 use engine_tests::cli::Workplace;
-use engine_tests::shared_dir;
+use engine_tests::real_data;
 use engine_tests::table::{Table, assert_columns};
 
 const REGIONS: [&str; 6] =
     ["AlaskaBrooks", "Chukotka", "LenaYakutia", "MackenzieYukon", "Taimyr", "YamalGydan"];
-
-/// The folder of real data; none where a test is to be skipped.
-fn real_data() -> Option<String> {
-    let folder = shared_dir().map(|shared| shared.join("data/rts")).filter(|folder| folder.is_dir());
-    let required = std::env::var_os("ENGINE_REQUIRE_SHARED").is_some_and(|value| value == "1");
-    assert!(folder.is_some() || !required, "ENGINE_REQUIRE_SHARED=1, but ENGINE_SHARED holds no data/rts");
-    match folder {
-        Some(folder) => Some(std::path::absolute(folder).unwrap().to_str().unwrap().to_owned()),
-        None => {
-            println!("skipped: the real data are not here; ENGINE_SHARED names the folder with data/rts");
-            None
-        }
-    }
-}
 
 #[test]
 fn the_real_data_are_valid() {
