@@ -89,10 +89,7 @@ fn assert_as_expected(case: usize, counts: &EvaluationCounts, expected: &Value) 
                     assert_close(&what, row, &numbers(expected));
                 }
             }
-            instance if INSTANCE_FIELDS.contains(&instance) => {
-                engine_tests::skipped(&format!("{what} (instance metrics are not built yet)"));
-                continue;
-            }
+            instance if INSTANCE_FIELDS.contains(&instance) => continue,
             _ => assert_close(&what, &[metrics[&format!("val/{name}")]], &[value.as_f64().unwrap()]),
         }
         compared += 1;
@@ -102,6 +99,7 @@ fn assert_as_expected(case: usize, counts: &EvaluationCounts, expected: &Value) 
 
 #[test]
 fn counts_on_the_host_give_the_values_of_torchmetrics() {
+    engine_tests::skipped(&format!("{} (instance metrics are not built yet)", INSTANCE_FIELDS.join(", ")));
     for (index, case) in cases().into_iter().enumerate() {
         let mut counts = EvaluationCounts::default();
         counts.add_probabilities(&case.probability, &case.target).unwrap();
