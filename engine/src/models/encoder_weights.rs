@@ -48,6 +48,9 @@ impl SegmentationModel {
 }
 
 /// Gives a kernel `[out, inputs, height, width]` another number of inputs by smp's rule.
+///
+/// # Sources
+/// segmentation_models_pytorch 0.6, `encoders._utils.patch_first_conv`.
 fn adapt_inputs(kernel: &mut NamedTensor, inputs: usize) {
     let [outputs, theirs, height, width] = kernel.shape[..] else { return };
     if theirs == inputs || theirs == 0 || inputs == 0 {

@@ -104,7 +104,7 @@ pub(super) fn model_shape(setup: &Setup, folder: &DataFolder) -> ModelShape {
 pub(super) fn fresh_model(setup: &Setup, shape: &ModelShape) -> Result<SegmentationModel, RunError> {
     let mut model = untrained(setup, shape)?;
     if let Some(source) = &setup.hyperparameters.model_encoder_weights {
-        model = weights::load_encoder(model, source, shape.in_channels)?;
+        model = weights::load_encoder(model, source)?;
     }
     if let Some(path) = &setup.settings.weights_from_checkpoint {
         model = weights::load_all(model, path)?;
