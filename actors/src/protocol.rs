@@ -13,7 +13,7 @@ use crate::outcome::Failure;
 use crate::plan::RunPlan;
 
 /// Version of the messages in this module; raised with every change of shape.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 /// RunActor → worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ pub enum ToWorker {
 pub struct RunOrder {
     /// What to do.
     pub plan: RunPlan,
-    /// The device and the threads the worker is held to.
+    /// The devices and the threads the workers are held to.
     pub grant: Grant,
     /// 1 for the first attempt. Later attempts go on from the `last` checkpoint in the run's folder, if it is whole.
     pub attempt: u32,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix::Addr;
-use engine_devices::Placement;
+use engine_devices::{Placement, RunTakes, Want};
 
 use crate::bus::EventBus;
 use crate::devices::DeviceManager;
@@ -21,4 +21,14 @@ pub(crate) struct Wiring {
     pub(crate) ids: SharedIds,
     pub(crate) placement: Placement,
     pub(crate) timers: Timers,
+}
+
+impl Wiring {
+    /// What a run of this configuration asks of the DeviceManager.
+    pub(crate) fn want(&self, family: Option<&str>) -> Want {
+        match self.placement.run_takes {
+            RunTakes::OneSlot => Want::Slot { family: family.map(str::to_owned) },
+            RunTakes::EveryDevice => Want::All,
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! - [`inventory`]: what there is, and which of it the user asked for
 //! - [`placement`]: how many cvs and cells run at once, and who holds the lease
 //! - [`lease`]: the book of leases, synchronous and pure
+//! - [`rank`]: which process of a data-parallel run this is
 //! - [`frame`]: one message on a pipe
 //! - [`worker`]: child processes and named threads behind one interface
 //!
@@ -12,17 +13,20 @@ pub mod frame;
 pub mod inventory;
 pub mod lease;
 pub mod placement;
+pub mod rank;
 pub mod suggest;
 pub mod worker;
 
 pub use inventory::{Accelerator, DeviceId, DeviceInfo, DeviceKind, InventoryError, select, select_among};
 pub use lease::{
-    DeviceUse, Grant, LeaseBook, LeaseEffect, LeaseEvent, LeaseId, LeaseSnapshot, LeaseUse, RefuseReason,
-    Ticket,
+    DeviceUse, Grant, LeaseBook, LeaseEffect, LeaseEvent, LeaseId, LeaseSnapshot, LeaseUse, Place,
+    RefuseReason, Ticket, Want,
 };
-pub use placement::{LeasedBy, Placement, PlacementError, Strategy, check_combination};
+pub use placement::{
+    LeasedBy, Placement, PlacementError, RunTakes, RunsPerDevice, Strategy, check_combination,
+};
 pub use worker::{
-    AttachError, EventSink, Exit, ExitReport, LaunchError, Launcher, PortError, ProcessLauncher, SendError,
-    ThreadLauncher, Worker, WorkerEvent, WorkerPort, WorkerReceiver, WorkerSender, attach_process,
+    AttachError, EventSink, Exit, ExitReport, Launch, LaunchError, Launcher, PortError, ProcessLauncher,
+    SendError, ThreadLauncher, Worker, WorkerEvent, WorkerPort, WorkerReceiver, WorkerSender, attach_process,
     is_worker_process,
 };

@@ -39,17 +39,34 @@ impl Strategy {
     /// How many cvs and cells run at once on that many devices.
     ///
     /// # Errors
-    /// [`PlacementError::NotYet`] for data parallelism, [`PlacementError::NoDevice`] without devices.
-    pub fn placement(self, devices: usize) -> Result<Placement, PlacementError> {
-        let n = u32::try_from(devices).unwrap_or(u32::MAX);
-        if n == 0 {
+    /// [`PlacementError::NoDevice`] without devices, [`PlacementError::Packed`] for data parallelism with several runs
+    /// on a device.
+    pub fn placement(self, devices: usize, packing: RunsPerDevice) -> Result<Placement, PlacementError> {
+        let devices = u32::try_from(devices).unwrap_or(u32::MAX);
+        if devices == 0 {
             return Err(PlacementError::NoDevice);
         }
+        let slots = packing.at_most();
+        let every_slot = devices.saturating_mul(slots);
+        let one_each = |cvs_at_once, cells_at_once, leased_by| Placement {
+            cvs_at_once,
+            cells_at_once,
+            leased_by,
+            run_takes: RunTakes::OneSlot,
+        };
         match self {
-            Self::Auto => Ok(Placement { cvs_at_once: 1, cells_at_once: 1, leased_by: LeasedBy::Run }),
-            Self::CvParallel => Ok(Placement { cvs_at_once: 1, cells_at_once: n, leased_by: LeasedBy::Run }),
-            Self::TuneParallel => Ok(Placement { cvs_at_once: n, cells_at_once: 1, leased_by: LeasedBy::Cv }),
-            Self::Ddp | Self::DdpFork => Err(PlacementError::NotYet { strategy: self }),
+            Self::Auto => Ok(one_each(1, slots, LeasedBy::Run)),
+            Self::CvParallel => Ok(one_each(1, every_slot, LeasedBy::Run)),
+            Self::TuneParallel => Ok(one_each(every_slot, 1, LeasedBy::Cv)),
+            Self::Ddp | Self::DdpFork if packing != RunsPerDevice::ONE => {
+                Err(PlacementError::Packed { strategy: self, packing })
+            }
+            Self::Ddp | Self::DdpFork => Ok(Placement {
+                cvs_at_once: 1,
+                cells_at_once: 1,
+                leased_by: LeasedBy::Run,
+                run_takes: RunTakes::EveryDevice,
+            }),
         }
     }
 }
@@ -110,6 +127,42 @@ pub fn check_combination(strategies: &[Strategy]) -> Result<Strategy, PlacementE
     Ok(chosen)
 }
 
+/// How many runs share a device (`--runs-per-device`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunsPerDevice {
+    /// So many, at least 1.
+    Fixed(u32),
+    /// As many as fit the device's memory by what a run of the same configuration was measured to need.
+    ByMemory,
+}
+
+impl RunsPerDevice {
+    /// One run has the device to itself.
+    pub const ONE: Self = Self::Fixed(1);
+
+    /// Runs on one device at the most, whatever its memory.
+    pub const MOST: u32 = 16;
+
+    /// Runs that may be under way on one device.
+    #[must_use]
+    pub fn at_most(self) -> u32 {
+        match self {
+            Self::Fixed(runs) => runs.clamp(1, Self::MOST),
+            Self::ByMemory => Self::MOST,
+        }
+    }
+}
+
+impl fmt::Display for RunsPerDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(runs) => write!(f, "{runs}"),
+            Self::ByMemory => f.write_str("auto"),
+        }
+    }
+}
+
 /// Who holds a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -118,6 +171,16 @@ pub enum LeasedBy {
     Run,
     /// Each cv, for all its cells.
     Cv,
+}
+
+/// What one run takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunTakes {
+    /// One slot of one device.
+    OneSlot,
+    /// Every device, one rank on each.
+    EveryDevice,
 }
 
 /// A strategy in numbers.
@@ -129,6 +192,8 @@ pub struct Placement {
     pub cells_at_once: u32,
     /// Who asks for the lease.
     pub leased_by: LeasedBy,
+    /// What the lease is of.
+    pub run_takes: RunTakes,
 }
 
 /// Why devices can not be used that way.
@@ -162,18 +227,24 @@ pub enum PlacementError {
         /// Given later.
         second: Strategy,
     },
-    /// Data parallelism is still to come.
+    /// Several runs on a device of which each is to take all devices.
     #[error(
-        "strategy `{strategy}` is not available yet: use `auto`, or `cv-parallel` or `tune-parallel` to use \
-         several devices"
+        "`{strategy}` gives every device to one run, so `runs-per-device` can not be {packing}: use 1, or \
+         `cv-parallel` or `tune-parallel`"
     )]
-    NotYet {
+    Packed {
         /// The strategy.
         strategy: Strategy,
+        /// What was asked for.
+        packing: RunsPerDevice,
     },
-    /// Several machines are still to come.
-    #[error("`num-nodes` is {nodes}, but runs over several machines are not available yet: use 1")]
-    NodesNotYet {
+    /// Several machines without a launcher that starts a process on each.
+    #[error(
+        "`num-nodes` is {nodes}, but this process is no rank of such a job: start it on every node by `srun` inside \
+         an allocation (or by torchrun, which sets RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT), or \
+         use 1"
+    )]
+    NoRanks {
         /// Machines asked for.
         nodes: u32,
     },
@@ -207,19 +278,27 @@ mod tests {
 
     #[test]
     fn placements_follow_the_table() {
-        let placed = |strategy: Strategy| strategy.placement(3).unwrap();
+        let placed = |strategy: Strategy| strategy.placement(3, RunsPerDevice::ONE).unwrap();
         let row =
             |placement: Placement| (placement.cvs_at_once, placement.cells_at_once, placement.leased_by);
         assert_eq!(row(placed(Strategy::Auto)), (1, 1, LeasedBy::Run));
         assert_eq!(row(placed(Strategy::CvParallel)), (1, 3, LeasedBy::Run));
         assert_eq!(row(placed(Strategy::TuneParallel)), (3, 1, LeasedBy::Cv));
-        assert_eq!(Strategy::Auto.placement(0), Err(PlacementError::NoDevice));
+        assert_eq!(row(placed(Strategy::DdpFork)), (1, 1, LeasedBy::Run));
+        assert_eq!(placed(Strategy::CvParallel).run_takes, RunTakes::OneSlot);
+        assert_eq!(placed(Strategy::Ddp).run_takes, RunTakes::EveryDevice);
+        assert_eq!(Strategy::Auto.placement(0, RunsPerDevice::ONE), Err(PlacementError::NoDevice));
     }
 
     #[test]
-    fn data_parallelism_says_what_to_use_instead() {
-        let error = Strategy::DdpFork.placement(2).unwrap_err().to_string();
-        assert!(error.contains("`ddp_fork`") && error.contains("cv-parallel"), "{error}");
+    fn packing_multiplies_what_runs_side_by_side() {
+        let placed = |strategy: Strategy, packing| strategy.placement(2, packing).unwrap();
+        assert_eq!(placed(Strategy::CvParallel, RunsPerDevice::Fixed(3)).cells_at_once, 6);
+        assert_eq!(placed(Strategy::TuneParallel, RunsPerDevice::Fixed(3)).cvs_at_once, 6);
+        assert_eq!(placed(Strategy::Auto, RunsPerDevice::Fixed(3)).cells_at_once, 3);
+        assert_eq!(placed(Strategy::Auto, RunsPerDevice::ByMemory).cells_at_once, RunsPerDevice::MOST);
+        let error = Strategy::DdpFork.placement(2, RunsPerDevice::ByMemory).unwrap_err().to_string();
+        assert!(error.contains("`ddp_fork`") && error.contains("can not be auto"), "{error}");
     }
 
     #[test]

@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, bounded};
 use engine_devices::{
-    Accelerator, AttachError, Exit, ExitReport, Grant, LaunchError, Launcher, ProcessLauncher, SendError,
-    Worker, WorkerEvent, WorkerPort, attach_process, frame, is_worker_process, select,
+    Accelerator, AttachError, Exit, ExitReport, Grant, Launch, LaunchError, Launcher, Place, ProcessLauncher,
+    SendError, Worker, WorkerEvent, WorkerPort, attach_process, frame, is_worker_process, select,
 };
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde::{Deserialize, Serialize};
@@ -162,14 +162,19 @@ struct Watched {
 /// One core that this process may use.
 fn grant() -> Grant {
     let devices = select(Accelerator::Cpu, &["auto".to_owned()]).unwrap();
-    Grant { cores: vec![devices[0].cores[0]], threads: 1, ..devices[0].grant() }
+    Place { cores: vec![devices[0].cores[0]], threads: 1, ..devices[0].place() }.into()
+}
+
+fn to_launch<'a>(name: &'a str, grant: &'a Grant) -> Launch<'a> {
+    Launch { name, family: None, grant }
 }
 
 impl Watched {
     fn launch() -> Self {
         let (tell, events) = bounded(1024);
         let sink = Box::new(move |event| tell.send(event).is_ok());
-        let worker = ProcessLauncher::current_exe().unwrap().launch("tested", &grant(), sink).unwrap();
+        let worker =
+            ProcessLauncher::current_exe().unwrap().launch(&to_launch("tested", &grant()), sink).unwrap();
         Self { worker: Some(worker), events }
     }
 
@@ -239,7 +244,7 @@ fn a_worker_is_held_to_its_grant() {
     let Said::Described { environment, cores, group, dies_with_parent } = watched.ask(Order::Describe) else {
         panic!()
     };
-    assert_eq!(cores, grant().cores, "pinned to the granted core");
+    assert_eq!(cores, grant().places[0].cores, "pinned to the granted core");
     assert_eq!(group, pid.as_raw_nonzero().get(), "leads a process group of its own");
     assert!(dies_with_parent);
     for variable in ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"] {
@@ -406,7 +411,7 @@ fn a_watcher_that_turns_away_ends_its_worker() {
         false
     });
     let worker: Box<dyn Worker<Order>> =
-        ProcessLauncher::current_exe().unwrap().launch("unheard", &grant(), sink).unwrap();
+        ProcessLauncher::current_exe().unwrap().launch(&to_launch("unheard", &grant()), sink).unwrap();
     worker.send(Order::Echo("one".into())).unwrap();
     assert_eq!(events.recv_timeout(PATIENCE).unwrap(), WorkerEvent::Message(Said::Echo("one".into())));
     match events.recv_timeout(PATIENCE).unwrap() {
@@ -419,7 +424,7 @@ fn a_worker_that_breaks_the_protocol_is_killed() {
     let (tell, events) = bounded(4);
     let sink = Box::new(move |event: WorkerEvent<u64>| tell.send(event).is_ok());
     let worker: Box<dyn Worker<Order>> =
-        ProcessLauncher::current_exe().unwrap().launch("confused", &grant(), sink).unwrap();
+        ProcessLauncher::current_exe().unwrap().launch(&to_launch("confused", &grant()), sink).unwrap();
     worker.send(Order::Echo("not a number".into())).unwrap();
     match events.recv_timeout(PATIENCE).unwrap() {
         WorkerEvent::Exited(ExitReport { exit: Exit::Protocol(text), .. }) => {
@@ -432,7 +437,7 @@ fn a_worker_that_breaks_the_protocol_is_killed() {
 fn a_program_that_is_not_there_is_a_launch_error() {
     let launcher = ProcessLauncher::program("/nowhere/engine");
     let sink = Box::new(|event: WorkerEvent<Said>| panic!("the sink is never called, not with {event:?}"));
-    let launched: Result<Box<dyn Worker<Order>>, _> = launcher.launch("lost", &grant(), sink);
+    let launched: Result<Box<dyn Worker<Order>>, _> = launcher.launch(&to_launch("lost", &grant()), sink);
     match launched.err().unwrap() {
         error @ LaunchError::Spawn { .. } => {
             assert!(error.to_string().ends_with("/nowhere/engine"), "{error}");

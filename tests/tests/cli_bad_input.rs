@@ -223,7 +223,6 @@ fn devices_and_strategies_that_are_not_there() {
             ("--strategy cv-parallel ddp", USAGE, &["cv-parallel ddp", "one or the other"]),
             ("--strategy ddp tune-parallel", USAGE, &["ddp tune-parallel", "one or the other"]),
             ("--strategy cv-parallel+ddp_fork", USAGE, &["cv-parallel+ddp_fork", "one or the other"]),
-            ("--strategy ddp --devices 0 1", USAGE, &["`ddp`", "use `auto`, or `cv-parallel`"]),
             ("--strategy cv-paralel", USAGE, &["cv-paralel", "did you mean cv-parallel?"]),
         ],
     );

@@ -18,7 +18,7 @@ use engine::workload::{RunContext, Workload};
 use engine_actors::outcome::{Cause, Failure};
 use engine_actors::plan::{Cell, RunPlan, RunTask};
 use engine_actors::protocol::{FromWorker, RunOrder, RunSummary};
-use engine_devices::{DeviceId, DeviceKind, Grant};
+use engine_devices::{DeviceId, DeviceKind, Place};
 use engine_tracking::{MetricPoint, Metrics};
 use serde_json::{Value, json};
 
@@ -82,14 +82,15 @@ impl Ground {
             hyperparameters: hyperparameters.as_object().unwrap().clone(),
             settings: Arc::new(serde_json::to_value(settings).unwrap()),
         };
-        let grant = Grant {
+        let place = Place {
             device: DeviceId::new(DeviceKind::Cpu, 0),
             kind: DeviceKind::Cpu,
             index: 0,
+            token: None,
             cores: Vec::new(),
             threads: 1,
         };
-        RunOrder { plan, grant, attempt: 1 }
+        RunOrder { plan, grant: place.into(), attempt: 1 }
     }
 }
 

@@ -66,7 +66,7 @@ impl CvActor {
     fn acquire(&mut self, ctx: &mut Context<Self>) {
         let devices = self.wiring.devices.clone();
         let holder = self.start.plan.cv_name.clone();
-        let ask = AcquireLease::ask(devices, holder);
+        let ask = AcquireLease::ask(devices, holder.clone(), self.wiring.want(Some(&holder)));
         self.request = Some(ctx.spawn(ask.into_actor(self).map(|answer, cv, ctx| {
             cv.request = None;
             match answer {

@@ -53,7 +53,7 @@ impl DeviceManager {
     fn perform(&mut self, effect: LeaseEffect) {
         match effect {
             LeaseEffect::Grant { ticket, lease, grant } => {
-                let device = grant.device.to_string();
+                let device = grant.device_names();
                 let guard = LeaseGuard::new(lease, grant, Arc::clone(&self.bin));
                 let Some(request) = self.waiting.remove(&ticket) else {
                     // Dropping the guard returns the lease.
@@ -120,11 +120,11 @@ impl Actor for DeviceManager {
 impl Handler<AcquireLease> for DeviceManager {
     type Result = ();
 
-    fn handle(&mut self, AcquireLease { holder, reply }: AcquireLease, _ctx: &mut Self::Context) {
+    fn handle(&mut self, AcquireLease { holder, want, reply }: AcquireLease, _ctx: &mut Self::Context) {
         self.withdraw_abandoned();
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         self.waiting.insert(ticket, Request { holder: holder.clone(), reply });
-        self.enter(LeaseEvent::Acquire { ticket, holder });
+        self.enter(LeaseEvent::Acquire { ticket, holder, want });
     }
 }

@@ -1,6 +1,7 @@
 //! What the DeviceManager hears and answers.
 
 use actix::{Addr, Message};
+use engine_devices::Want;
 use tokio::sync::oneshot;
 
 use super::{DeviceManager, LeaseGuard};
@@ -15,6 +16,8 @@ use super::{DeviceManager, LeaseGuard};
 pub struct AcquireLease {
     /// Who wants it, for people: the run's or the cv's name.
     pub holder: String,
+    /// How much.
+    pub want: Want,
     /// Where the lease goes.
     pub reply: oneshot::Sender<Result<LeaseGuard, LeaseRefused>>,
 }
@@ -32,10 +35,11 @@ impl AcquireLease {
     pub(crate) async fn ask(
         devices: Addr<DeviceManager>,
         holder: String,
+        want: Want,
     ) -> Result<LeaseGuard, LeaseRefused> {
         let gone = LeaseRefused { holder: holder.clone(), reason: "the device manager is gone".into() };
         let (reply, granted) = oneshot::channel();
-        if devices.send(Self { holder, reply }).await.is_err() {
+        if devices.send(Self { holder, want, reply }).await.is_err() {
             return Err(gone);
         }
         granted.await.unwrap_or(Err(gone))

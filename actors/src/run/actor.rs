@@ -82,17 +82,21 @@ impl RunActor {
     }
 
     fn acquire(&mut self, ctx: &mut Context<Self>) {
-        if let Some(device) = self.lease.as_ref().map(|lease| lease.grant().device.to_string()) {
+        if let Some(device) = self.lease.as_ref().map(|lease| lease.grant().device_names()) {
             self.inputs.push(Input::LeaseGranted { device });
             return;
         }
         let devices = self.wiring.devices.clone();
-        let ask = AcquireLease::ask(devices, self.plan.run_name.clone());
+        let ask = AcquireLease::ask(
+            devices,
+            self.plan.run_name.clone(),
+            self.wiring.want(self.plan.cv_name.as_deref()),
+        );
         self.request = Some(ctx.spawn(ask.into_actor(self).map(|answer, run, ctx| {
             run.request = None;
             match answer {
                 Ok(guard) => {
-                    let device = guard.grant().device.to_string();
+                    let device = guard.grant().device_names();
                     run.lease = Some(Arc::new(guard));
                     run.take(Input::LeaseGranted { device }, ctx);
                 }

@@ -34,6 +34,7 @@ pub fn diagnose(report: &ExitReport) -> Failure {
         exit if is_out_of_memory(&said) => {
             (Cause::OutOfMemory, format!("the worker ran out of memory ({})", describe(exit)))
         }
+        exit @ Exit::Silent(_) => (Cause::Hang, format!("the worker was killed: {}", describe(exit))),
         Exit::Code(PANIC_CODE) => (Cause::Panic, panic_line(&report.stderr_tail)),
         exit => (Cause::Lost, format!("the worker ended without a word: {}", describe(exit))),
     };
@@ -73,6 +74,7 @@ fn describe(exit: &Exit) -> String {
         Exit::Signal(signal) => format!("killed by signal {signal}"),
         Exit::Returned => "it returned".into(),
         Exit::Panicked(panic) => format!("panic: {panic}"),
+        Exit::Silent(time) => format!("no sign of life for {} s", time.as_secs()),
         Exit::Protocol(what) => format!("it broke the protocol: {what}"),
         Exit::Detached => "it did not end when it was told to".into(),
     }
@@ -84,7 +86,7 @@ mod tests {
 
     fn cause(exit: Exit, stderr: &[&str]) -> Cause {
         let stderr_tail = stderr.iter().map(ToString::to_string).collect();
-        diagnose(&ExitReport { exit, stderr_tail, peak_memory_bytes: None }).cause
+        diagnose(&ExitReport { stderr_tail, ..ExitReport::bare(exit) }).cause
     }
 
     #[test]
@@ -99,7 +101,7 @@ mod tests {
     #[test]
     fn the_message_of_a_panic_in_a_process_is_found_in_its_stderr() {
         let stderr_tail = vec!["thread 'main' panicked at src/a.rs:1:2:".to_string(), "boom".to_string()];
-        let report = ExitReport { exit: Exit::Code(101), stderr_tail, peak_memory_bytes: None };
+        let report = ExitReport { stderr_tail, ..ExitReport::bare(Exit::Code(101)) };
         assert_eq!(
             diagnose(&report).message,
             "the worker panicked: boom (thread 'main' panicked at src/a.rs:1:2:)"
@@ -125,8 +127,7 @@ mod tests {
     #[test]
     fn the_workers_own_word_keeps_its_cause_and_gains_the_stderr() {
         let own = Failure { cause: Cause::Data, message: "no sample".into(), stderr_tail: vec![] };
-        let report =
-            ExitReport { exit: Exit::Code(0), stderr_tail: vec!["bye".into()], peak_memory_bytes: None };
+        let report = ExitReport { stderr_tail: vec!["bye".into()], ..ExitReport::bare(Exit::Code(0)) };
         let refined = refine(own, &report);
         assert_eq!((refined.cause, refined.stderr_tail), (Cause::Data, vec!["bye".to_string()]));
     }

@@ -212,11 +212,9 @@ impl State {
                 self.give_up_on_worker(failure(Cause::Hang, "no sign of life from the worker".into()))
             }
             (Phase::Stopping, Timer::Stop) if self.worker == WorkerIs::Alive => self.kill(),
-            (Phase::Stopping, Timer::Kill) if self.worker == WorkerIs::Killed => self.exited(&ExitReport {
-                exit: Exit::Detached,
-                stderr_tail: vec![],
-                peak_memory_bytes: None,
-            }),
+            (Phase::Stopping, Timer::Kill) if self.worker == WorkerIs::Killed => {
+                self.exited(&ExitReport::bare(Exit::Detached))
+            }
             (Phase::BackingOff, Timer::Backoff) => self.next_attempt(),
             _ => vec![Effect::CountLate("time-up")],
         }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use engine_devices::{EventSink, SendError, Worker, WorkerEvent};
+use engine_devices::{EventSink, Launch, SendError, Worker, WorkerEvent};
 use tokio::sync::mpsc;
 
 use crate::devices::LeaseGuard;
@@ -52,8 +52,9 @@ pub(super) async fn launch(
         make_folder(&plan.run_dir)?;
         let (says, events) = mpsc::channel(WORKER_EVENTS);
         let grant = lease.grant().clone();
+        let order = Launch { name: &plan.run_name, family: plan.cv_name.as_deref(), grant: &grant };
         let worker = launcher
-            .launch(&plan.run_name, &grant, sink(says, lease))
+            .launch(&order, sink(says, lease))
             .map_err(|error| failure(Cause::Lost, format!("no worker could be started: {error}")))?;
         Ok((Running { worker }, events))
     };

@@ -1,10 +1,11 @@
 //! What a system is made of.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine_devices::{DeviceInfo, Placement};
+use engine_devices::{DeviceInfo, Placement, RunsPerDevice};
 
 use crate::limits::Timers;
 use crate::ports::{Ids, TrackerFactory, WorkerLauncher};
@@ -14,8 +15,10 @@ use crate::tracker::file_trackers;
 pub struct SystemConfig {
     /// The devices to lease, at least one.
     pub devices: Vec<DeviceInfo>,
-    /// Leases on one device at a time; 1, unless packing is asked for.
-    pub slots: u32,
+    /// Runs that share a device; 1, unless packing is asked for.
+    pub packing: RunsPerDevice,
+    /// Folder of the locks that keep engine processes of this machine off each other's devices; none without one.
+    pub lock_dir: Option<PathBuf>,
     /// How many cvs and cells run at once, and who holds the lease.
     pub placement: Placement,
     /// Starts the workers.
@@ -30,7 +33,8 @@ impl fmt::Debug for SystemConfig {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("SystemConfig")
             .field("devices", &self.devices)
-            .field("slots", &self.slots)
+            .field("packing", &self.packing)
+            .field("lock_dir", &self.lock_dir)
             .field("placement", &self.placement)
             .field("progress_timeout", &self.progress_timeout)
             .finish_non_exhaustive()

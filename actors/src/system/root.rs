@@ -51,10 +51,11 @@ impl Root {
         bus: EventBus,
         shutdown: StopSignal,
     ) -> Self {
-        let SystemConfig { devices, slots, placement, launcher, progress_timeout, ids } = config;
+        let SystemConfig { devices, packing, lock_dir: _, placement, launcher, progress_timeout, ids } =
+            config;
         let SystemOptions { timers, trackers } = options;
         let wiring = Wiring {
-            devices: DeviceManager::new(devices, slots, bus.clone()).start(),
+            devices: DeviceManager::new(devices, packing.at_most(), bus.clone()).start(),
             sink: ParquetSink::new().start(),
             bus,
             launcher,

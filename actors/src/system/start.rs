@@ -5,6 +5,7 @@ use std::thread::{self, JoinHandle};
 
 use actix::dev::SendError;
 use actix::{Actor, Addr, System};
+use engine_devices::RunsPerDevice;
 use tokio::sync::{broadcast, oneshot};
 
 use super::root::{Job, Root, StartJob};
@@ -47,7 +48,7 @@ impl ActorSystem {
         if config.devices.is_empty() {
             return Err(StartError::NoDevice);
         }
-        if config.slots == 0 {
+        if config.packing == RunsPerDevice::Fixed(0) {
             return Err(StartError::NoSlot);
         }
         let bus = EventBus::new();

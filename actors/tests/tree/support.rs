@@ -14,7 +14,7 @@ use engine_actors::ports::{Ids, Sampler};
 use engine_actors::protocol::{FromWorker, PROTOCOL_VERSION, RunOrder, RunSummary, ToWorker};
 use engine_actors::score::Scoring;
 use engine_actors::{ActorSystem, SystemConfig, SystemOptions};
-use engine_devices::{Accelerator, DeviceInfo, Strategy, ThreadLauncher, WorkerPort, select};
+use engine_devices::{Accelerator, DeviceInfo, RunsPerDevice, Strategy, ThreadLauncher, WorkerPort, select};
 use engine_tracking::MetricPoint;
 use tempfile::TempDir;
 use tokio::sync::broadcast;
@@ -111,8 +111,8 @@ impl Stage {
         let body = move |mut port: Worker| {
             port.send(FromWorker::Hello { protocol: PROTOCOL_VERSION, pid: std::process::id() }).unwrap();
             let Some(ToWorker::Start(order)) = port.recv() else { return };
-            let on_device = OnDevice::enter(&counted, order.grant.device.to_string());
-            let device = order.grant.device.to_string();
+            let on_device = OnDevice::enter(&counted, order.grant.device_names());
+            let device = order.grant.device_names();
             port.send(FromWorker::Prepared { train_samples: 8, val_samples: 2, parameters: 1, device })
                 .unwrap();
             let mut talk = Talk(port);
@@ -124,8 +124,9 @@ impl Stage {
         };
         let config = SystemConfig {
             devices: cpus(devices),
-            slots: 1,
-            placement: strategy.placement(devices as usize).unwrap(),
+            packing: RunsPerDevice::ONE,
+            lock_dir: None,
+            placement: strategy.placement(devices as usize, RunsPerDevice::ONE).unwrap(),
             launcher: Arc::new(ThreadLauncher::new(Arc::new(body))),
             progress_timeout: options.timers.progress,
             ids: Box::new(Counted(0)),

@@ -12,7 +12,7 @@ pub(super) fn tokens() -> Vec<String> {
 }
 
 /// The value of `CUDA_VISIBLE_DEVICES` with which a worker sees this one GPU alone.
-pub(crate) fn visible_token(index: u32) -> String {
+pub(super) fn visible_token(index: u32) -> String {
     let known = tokens();
     usize::try_from(index).ok().and_then(|i| known.get(i).cloned()).unwrap_or_else(|| index.to_string())
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::InventoryError;
-use crate::lease::Grant;
+use crate::lease::Place;
 
 /// What the user asks to compute on (`--accelerator`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -117,6 +117,8 @@ pub struct DeviceInfo {
     pub kind: DeviceKind,
     /// Its index among those of its kind that this process may use.
     pub index: u32,
+    /// How the driver is told of it alone: an entry of `CUDA_VISIBLE_DEVICES`. None where there is nothing to mask.
+    pub token: Option<String>,
     /// Cores a worker on it is pinned to, ascending; shared with other devices only where there are more devices
     /// than cores.
     pub cores: Vec<usize>,
@@ -129,11 +131,12 @@ pub struct DeviceInfo {
 impl DeviceInfo {
     /// What a worker on this device is told.
     #[must_use]
-    pub fn grant(&self) -> Grant {
-        Grant {
+    pub fn place(&self) -> Place {
+        Place {
             device: self.id.clone(),
             kind: self.kind,
             index: self.index,
+            token: self.token.clone(),
             cores: self.cores.clone(),
             threads: self.threads,
         }

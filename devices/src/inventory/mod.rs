@@ -9,7 +9,6 @@ mod device;
 mod error;
 mod select;
 
-pub(crate) use cuda::visible_token;
 pub use device::{Accelerator, DeviceId, DeviceInfo, DeviceKind};
 pub use error::InventoryError;
 pub use select::{note, select, select_among};

@@ -83,7 +83,8 @@ impl Machine {
     fn device(&self, kind: DeviceKind, index: u32, slice: Slice) -> DeviceInfo {
         let memory_bytes = if kind == DeviceKind::Cuda { None } else { self.memory_bytes };
         let Slice { cores, threads } = slice;
-        DeviceInfo { id: DeviceId::new(kind, index), kind, index, cores, threads, memory_bytes }
+        let token = (kind == DeviceKind::Cuda).then(|| cuda::visible_token(index));
+        DeviceInfo { id: DeviceId::new(kind, index), kind, index, token, cores, threads, memory_bytes }
     }
 
     fn kind(&self, accelerator: Accelerator, supported: &[DeviceKind]) -> Result<DeviceKind, InventoryError> {
@@ -208,7 +209,7 @@ mod tests {
             .unwrap();
         assert_eq!(found[0].cores, [0, 1]);
         assert_eq!(found[1].cores, [2, 3]);
-        assert_eq!(found[1].grant().threads, 2);
+        assert_eq!(found[1].place().threads, 2);
     }
 
     #[test]

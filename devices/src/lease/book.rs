@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::messages::{
-    DeviceUse, LeaseEffect, LeaseEvent, LeaseId, LeaseSnapshot, LeaseUse, RefuseReason, Ticket,
+    DeviceUse, LeaseEffect, LeaseEvent, LeaseId, LeaseSnapshot, LeaseUse, RefuseReason, Ticket, Want,
 };
 use crate::inventory::{DeviceId, DeviceInfo};
 
@@ -68,7 +68,7 @@ impl LeaseBook {
     #[must_use = "an effect left unperformed is a lost lease"]
     pub fn apply(&mut self, event: LeaseEvent) -> Vec<LeaseEffect> {
         let mut effects = match event {
-            LeaseEvent::Acquire { ticket, holder } => self.acquire(ticket, holder),
+            LeaseEvent::Acquire { ticket, holder, want } => self.acquire(ticket, holder, want),
             LeaseEvent::Withdraw { ticket } => self.withdraw(ticket),
             LeaseEvent::Release { lease } => self.release(lease),
             LeaseEvent::DeviceGone { device } => self.device_gone(device),
@@ -97,12 +97,12 @@ impl LeaseBook {
         }
     }
 
-    fn acquire(&mut self, ticket: Ticket, holder: String) -> Vec<LeaseEffect> {
+    fn acquire(&mut self, ticket: Ticket, holder: String, want: Want) -> Vec<LeaseEffect> {
         let waits = self.waiting.iter().any(|waiting| waiting.ticket == ticket);
         let holds =
             self.devices.iter().flat_map(|device| device.leases.values()).any(|held| held.ticket == ticket);
         if waits || holds {
-            return vec![LeaseEffect::CountLate(LeaseEvent::Acquire { ticket, holder })];
+            return vec![LeaseEffect::CountLate(LeaseEvent::Acquire { ticket, holder, want })];
         }
         self.waiting.push_back(Waiting { ticket, holder });
         Vec::new()
@@ -156,7 +156,7 @@ impl LeaseBook {
             let lease = LeaseId(self.next_lease);
             self.next_lease += 1;
             device.leases.insert(lease, Lease { ticket, holder });
-            effects.push(LeaseEffect::Grant { ticket, lease, grant: device.info.grant() });
+            effects.push(LeaseEffect::Grant { ticket, lease, grant: device.info.place().into() });
         }
     }
 

@@ -11,6 +11,7 @@ fn device(index: u32) -> DeviceInfo {
         id: DeviceId::new(DeviceKind::Cpu, index),
         kind: DeviceKind::Cpu,
         index,
+        token: None,
         cores: vec![index as usize],
         threads: 1,
         memory_bytes: None,
@@ -26,7 +27,11 @@ fn book(devices: u32, slots: u32) -> LeaseBook {
 }
 
 fn acquire(ticket: u64) -> LeaseEvent {
-    LeaseEvent::Acquire { ticket: Ticket(ticket), holder: format!("run {ticket}") }
+    LeaseEvent::Acquire {
+        ticket: Ticket(ticket),
+        holder: format!("run {ticket}"),
+        want: Want::Slot { family: None },
+    }
 }
 
 fn release(lease: u64) -> LeaseEvent {
@@ -34,7 +39,7 @@ fn release(lease: u64) -> LeaseEvent {
 }
 
 fn granted(ticket: u64, lease: u64, on: u32) -> LeaseEffect {
-    LeaseEffect::Grant { ticket: Ticket(ticket), lease: LeaseId(lease), grant: device(on).grant() }
+    LeaseEffect::Grant { ticket: Ticket(ticket), lease: LeaseId(lease), grant: device(on).place().into() }
 }
 
 fn returned(lease: u64, on: u32) -> LeaseEffect {
@@ -45,7 +50,8 @@ fn returned(lease: u64, on: u32) -> LeaseEffect {
 fn the_first_free_device_is_granted_with_its_cores_and_threads() {
     let mut book = book(2, 1);
     let effects = book.apply(acquire(7));
-    let grant = Grant { device: id(0), kind: DeviceKind::Cpu, index: 0, cores: vec![0], threads: 1 };
+    let grant = Grant::from(device(0).place());
+    assert_eq!((grant.places[0].cores.as_slice(), grant.places[0].threads), (&[0][..], 1));
     assert_eq!(effects, [LeaseEffect::Grant { ticket: Ticket(7), lease: LeaseId(0), grant }]);
     assert_eq!(book.apply(acquire(8)), [granted(8, 1, 1)]);
 }
@@ -78,7 +84,7 @@ fn packing_fills_every_device_before_it_doubles_up() {
     let on: Vec<u32> = (0..4)
         .flat_map(|ticket| book.apply(acquire(ticket)))
         .map(|effect| match effect {
-            LeaseEffect::Grant { grant, .. } => grant.index,
+            LeaseEffect::Grant { grant, .. } => grant.places[0].index,
             other => panic!("{other:?}"),
         })
         .collect();
@@ -207,8 +213,8 @@ impl Witness {
                 assert_eq!(self.queue.first(), Some(ticket), "DM-3: first come, first served");
                 self.queue.remove(0);
                 assert!(self.ever_granted.insert(*lease), "a lease id is used once");
-                assert!(!self.gone.contains(&grant.device));
-                self.held.insert(*lease, (*ticket, grant.device.clone()));
+                assert!(!self.gone.contains(&grant.places[0].device));
+                self.held.insert(*lease, (*ticket, grant.places[0].device.clone()));
             }
             LeaseEffect::Returned { lease, device } => {
                 let (_, on) = self.held.remove(lease).expect("DM-2: only what is held comes back");

@@ -16,19 +16,58 @@ pub struct LeaseId(pub u64);
 #[serde(transparent)]
 pub struct Ticket(pub u64);
 
-/// The place a worker may use, and is held to.
+/// One device of a [`Grant`], and what the worker on it is held to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Grant {
+pub struct Place {
     /// The device.
     pub device: DeviceId,
     /// What it is.
     pub kind: DeviceKind,
     /// Its index among those of its kind that the engine may use.
     pub index: u32,
+    /// How the driver is told of this device alone: an index, a UUID or a MIG id for `CUDA_VISIBLE_DEVICES`. None for
+    /// a device that needs no mask.
+    pub token: Option<String>,
     /// Cores the worker is pinned to; empty leaves it where it is.
     pub cores: Vec<usize>,
     /// Threads the worker may compute with, at least 1.
     pub threads: u32,
+}
+
+/// What a lease gives: one place for a run on one device, one for each rank of a data-parallel run.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Grant {
+    /// At least one; in the order of the ranks of this machine.
+    pub places: Vec<Place>,
+}
+
+impl Grant {
+    /// Names of the devices, joined by commas: `cuda:0` or `cuda:0,cuda:2`.
+    #[must_use]
+    pub fn device_names(&self) -> String {
+        let names: Vec<&str> = self.places.iter().map(|place| place.device.as_str()).collect();
+        names.join(",")
+    }
+}
+
+impl From<Place> for Grant {
+    fn from(place: Place) -> Self {
+        Self { places: vec![place] }
+    }
+}
+
+/// How much is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Want {
+    /// One slot of one device.
+    Slot {
+        /// What is known to need the same memory: the configuration. Decides where slots are counted by memory.
+        family: Option<String>,
+    },
+    /// One device with nobody else on it.
+    Alone,
+    /// Every device there is, each with nobody else on it.
+    All,
 }
 
 /// What the book hears.
@@ -41,6 +80,8 @@ pub enum LeaseEvent {
         ticket: Ticket,
         /// Who asks, for people.
         holder: String,
+        /// How much.
+        want: Want,
     },
     /// Whoever asked no longer waits. Late if the ticket has been answered: a lease granted meanwhile must be
     /// released like any other.

@@ -12,5 +12,6 @@ mod messages;
 
 pub use book::LeaseBook;
 pub use messages::{
-    DeviceUse, Grant, LeaseEffect, LeaseEvent, LeaseId, LeaseSnapshot, LeaseUse, RefuseReason, Ticket,
+    DeviceUse, Grant, LeaseEffect, LeaseEvent, LeaseId, LeaseSnapshot, LeaseUse, Place, RefuseReason, Ticket,
+    Want,
 };

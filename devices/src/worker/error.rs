@@ -32,6 +32,16 @@ pub enum LaunchError {
         #[source]
         source: io::Error,
     },
+    /// Several places, and a launcher that starts one process.
+    #[error(
+        "worker `{name}` was given {places} places, and this launcher starts one process: use a group launcher"
+    )]
+    SeveralPlaces {
+        /// Name of the worker.
+        name: String,
+        /// How many.
+        places: usize,
+    },
     /// The system refused the process.
     #[error("no process for worker `{name}`: check that this file can be run: {}", program.display())]
     Spawn {

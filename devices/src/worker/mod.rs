@@ -50,6 +50,19 @@ pub struct ExitReport {
     /// Largest resident memory seen: sampled with its messages at most once a second, so a lower bound. `None` for a
     /// thread and where the system does not tell.
     pub peak_memory_bytes: Option<u64>,
+    /// Largest memory of its GPU seen, sampled in the same way. `None` on a CPU and where the driver does not tell.
+    pub peak_device_memory_bytes: Option<u64>,
+    /// The rank this tells of, where the worker was several processes: the one that failed first.
+    pub rank: Option<u32>,
+}
+
+impl ExitReport {
+    /// That it ended so, and nothing else.
+    #[must_use]
+    pub fn bare(exit: Exit) -> Self {
+        let (peak_memory_bytes, peak_device_memory_bytes) = (None, None);
+        Self { exit, stderr_tail: Vec::new(), peak_memory_bytes, peak_device_memory_bytes, rank: None }
+    }
 }
 
 /// The way a worker ended.
@@ -65,6 +78,8 @@ pub enum Exit {
     Panicked(String),
     /// The thread was killed and has not returned yet: it runs on, unheard, until it looks at its port.
     Detached,
+    /// The process gave no sign of life for so long and was killed.
+    Silent(std::time::Duration),
     /// The worker broke the protocol and was killed.
     Protocol(String),
 }
@@ -89,17 +104,22 @@ pub trait Worker<In>: Send {
     fn pid(&self) -> Option<u32>;
 }
 
+/// A worker to be started.
+#[derive(Debug, Clone, Copy)]
+pub struct Launch<'a> {
+    /// For people: threads and log lines carry it.
+    pub name: &'a str,
+    /// What may share one worker process, one after another: the runs of one configuration. None shares nothing.
+    pub family: Option<&'a str>,
+    /// What the worker is held to.
+    pub grant: &'a Grant,
+}
+
 /// Starts workers.
 pub trait Launcher<In, Out>: Send + Sync + 'static {
-    /// Starts a worker that is held to `grant`, and returns once it runs. `name` is for people: threads and log lines
-    /// carry it.
+    /// Starts a worker that is held to its grant, and returns once it runs.
     ///
     /// # Errors
     /// [`LaunchError`] if it could not be started; `sink` is then never called.
-    fn launch(
-        &self,
-        name: &str,
-        grant: &Grant,
-        sink: EventSink<Out>,
-    ) -> Result<Box<dyn Worker<In>>, LaunchError>;
+    fn launch(&self, launch: &Launch<'_>, sink: EventSink<Out>) -> Result<Box<dyn Worker<In>>, LaunchError>;
 }

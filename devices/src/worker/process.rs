@@ -22,10 +22,9 @@ use super::error::{LaunchError, SendError};
 use super::listener::Listener;
 use super::reap::{ProcessGroup, peak_memory_bytes};
 use super::stderr::StderrDrain;
-use super::{EventSink, Exit, ExitReport, INBOX_BOUND, Launcher, Worker};
+use super::{EventSink, Exit, ExitReport, INBOX_BOUND, Launch, Launcher, Worker};
 use crate::frame::{self, FrameError};
-use crate::inventory::{DeviceKind, visible_token};
-use crate::lease::Grant;
+use crate::lease::Place;
 
 /// How long a worker may take to exit after it closed its end of the protocol.
 const EXIT_GRACE: Duration = Duration::from_secs(10);
@@ -64,21 +63,21 @@ impl ProcessLauncher {
         Self { shown_as: program.clone().into_os_string(), program }
     }
 
-    fn command(&self, grant: &Grant) -> Command {
+    fn command(&self, place: &Place) -> Command {
         let mut command = Command::new(&self.program);
         command.arg0(&self.shown_as);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0);
         command.env(MARK_VARIABLE, "1").env(PARENT_VARIABLE, std::process::id().to_string());
-        let cores: Vec<String> = grant.cores.iter().map(ToString::to_string).collect();
+        let cores: Vec<String> = place.cores.iter().map(ToString::to_string).collect();
         command.env(CORES_VARIABLE, cores.join(","));
         for variable in THREAD_VARIABLES {
-            command.env(variable, grant.threads.to_string());
+            command.env(variable, place.threads.to_string());
         }
-        if grant.kind == DeviceKind::Cuda {
+        if let Some(token) = &place.token {
             // Number the GPUs as the inventory does, then show the worker its own alone.
             command.env("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
-            command.env("CUDA_VISIBLE_DEVICES", visible_token(grant.index));
+            command.env("CUDA_VISIBLE_DEVICES", token);
         }
         command
     }
@@ -89,16 +88,15 @@ where
     In: Serialize + Send + 'static,
     Out: DeserializeOwned + Send + 'static,
 {
-    fn launch(
-        &self,
-        name: &str,
-        grant: &Grant,
-        sink: EventSink<Out>,
-    ) -> Result<Box<dyn Worker<In>>, LaunchError> {
+    fn launch(&self, launch: &Launch<'_>, sink: EventSink<Out>) -> Result<Box<dyn Worker<In>>, LaunchError> {
+        let Launch { name, grant, .. } = *launch;
+        let [place] = grant.places.as_slice() else {
+            return Err(LaunchError::SeveralPlaces { name: name.to_owned(), places: grant.places.len() });
+        };
         let (inbox, waiting) = bounded(INBOX_BOUND);
         let (started, start) = bounded(1);
         let supervisor = Supervisor { name: name.to_owned(), program: self.program.clone() };
-        let command = self.command(grant);
+        let command = self.command(place);
         thread::Builder::new()
             .name(format!("worker {name}"))
             .spawn(move || supervisor.run(command, waiting, &started, Listener::new(sink)))
@@ -188,7 +186,11 @@ impl Supervisor {
             |status| judge(status, end),
         );
         let stderr_tail = stderr.finish();
-        listener.exited(ExitReport { exit, stderr_tail, peak_memory_bytes: memory.peak_bytes });
+        listener.exited(ExitReport {
+            stderr_tail,
+            peak_memory_bytes: memory.peak_bytes,
+            ..ExitReport::bare(exit)
+        });
     }
 
     /// Starts the threads that write to the child and drain its standard error.
@@ -311,18 +313,19 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::inventory::DeviceId;
+    use crate::inventory::{DeviceId, DeviceKind};
 
     #[test]
     fn a_worker_is_held_to_its_grant_by_its_environment() {
-        let grant = Grant {
+        let place = Place {
             device: DeviceId::new(DeviceKind::Cpu, 1),
             kind: DeviceKind::Cpu,
             index: 1,
+            token: None,
             cores: vec![2, 3],
             threads: 2,
         };
-        let command = ProcessLauncher::program("engine").command(&grant);
+        let command = ProcessLauncher::program("engine").command(&place);
         let environment: BTreeMap<String, String> = command
             .get_envs()
             .map(|(key, value)| (key.to_string_lossy().into(), value.unwrap().to_string_lossy().into()))
@@ -333,9 +336,10 @@ mod tests {
         assert_eq!(environment[CORES_VARIABLE], "2,3");
         assert!(!environment.contains_key("CUDA_VISIBLE_DEVICES"));
 
-        let gpu = Grant { kind: DeviceKind::Cuda, ..grant };
+        let gpu = Place { kind: DeviceKind::Cuda, token: Some("GPU-8932f937".into()), ..place };
         let command = ProcessLauncher::program("engine").command(&gpu);
-        assert!(command.get_envs().any(|(key, _)| key == "CUDA_VISIBLE_DEVICES"));
+        let told = command.get_envs().find(|(key, _)| *key == "CUDA_VISIBLE_DEVICES").unwrap().1;
+        assert_eq!(told.unwrap(), "GPU-8932f937");
     }
 
     #[test]

@@ -12,8 +12,7 @@ use crossbeam::channel::{Receiver, Sender, TrySendError, bounded, never, select}
 use super::error::{LaunchError, SendError};
 use super::listener::Listener;
 use super::port::{WorkerPort, WorkerReceiver, WorkerSender};
-use super::{EventSink, Exit, ExitReport, INBOX_BOUND, Launcher, OUTBOX_BOUND, Worker};
-use crate::lease::Grant;
+use super::{EventSink, Exit, ExitReport, INBOX_BOUND, Launch, Launcher, OUTBOX_BOUND, Worker};
 
 /// How long a killed thread may take to return before it is left to itself.
 const DETACH_GRACE: Duration = Duration::from_secs(5);
@@ -47,12 +46,8 @@ where
     In: Send + 'static,
     Out: Send + 'static,
 {
-    fn launch(
-        &self,
-        name: &str,
-        _grant: &Grant,
-        sink: EventSink<Out>,
-    ) -> Result<Box<dyn Worker<In>>, LaunchError> {
+    fn launch(&self, launch: &Launch<'_>, sink: EventSink<Out>) -> Result<Box<dyn Worker<In>>, LaunchError> {
+        let name = launch.name;
         let refused = |source| LaunchError::Thread { name: name.to_owned(), source };
         let (inbox, messages) = bounded(INBOX_BOUND);
         let (outbox, said) = bounded(OUTBOX_BOUND);
@@ -164,7 +159,7 @@ impl<In, Out> Supervised<In, Out> {
             Some(Err(message)) => Exit::Panicked(message),
             None => Exit::Detached,
         };
-        listener.exited(ExitReport { exit, stderr_tail: Vec::new(), peak_memory_bytes: None });
+        listener.exited(ExitReport::bare(exit));
     }
 
     /// Passes messages on until the body has ended; `None` if the worker is to be killed first.

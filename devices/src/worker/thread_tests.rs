@@ -1,25 +1,33 @@
 use super::super::error::PortError;
-use super::super::{Exit, ExitReport, WorkerEvent};
+use super::super::{Exit, ExitReport, Launch, WorkerEvent};
 use super::*;
 use crate::inventory::{DeviceId, DeviceKind};
+use crate::lease::{Grant, Place};
 
 /// Beyond this a test hangs and fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn grant() -> Grant {
-    Grant {
+    let place = Place {
         device: DeviceId::new(DeviceKind::Cpu, 0),
         kind: DeviceKind::Cpu,
         index: 0,
+        token: None,
         cores: vec![0],
         threads: 1,
-    }
+    };
+    place.into()
+}
+
+fn to_launch<'a>(name: &'a str, grant: &'a Grant) -> Launch<'a> {
+    Launch { name, family: None, grant }
 }
 
 fn launch(launcher: &ThreadLauncher<u32, u32>) -> (Box<dyn Worker<u32>>, Receiver<WorkerEvent<u32>>) {
     let (tell, events) = bounded(1024);
-    let worker =
-        launcher.launch("tested", &grant(), Box::new(move |event| tell.send(event).is_ok())).unwrap();
+    let worker = launcher
+        .launch(&to_launch("tested", &grant()), Box::new(move |event| tell.send(event).is_ok()))
+        .unwrap();
     (worker, events)
 }
 
@@ -28,7 +36,7 @@ fn next(events: &Receiver<WorkerEvent<u32>>) -> WorkerEvent<u32> {
 }
 
 fn exited(exit: Exit) -> WorkerEvent<u32> {
-    WorkerEvent::Exited(ExitReport { exit, stderr_tail: Vec::new(), peak_memory_bytes: None })
+    WorkerEvent::Exited(ExitReport::bare(exit))
 }
 
 fn launcher(body: impl Fn(WorkerPort<u32, u32>) + Send + Sync + 'static) -> ThreadLauncher<u32, u32> {
@@ -105,7 +113,7 @@ fn a_thread_that_is_ahead_of_its_watcher_waits() {
         }
         tell.send(event).is_ok()
     };
-    let _worker = launcher.launch("ahead", &grant(), Box::new(sink)).unwrap();
+    let _worker = launcher.launch(&to_launch("ahead", &grant()), Box::new(sink)).unwrap();
     assert_eq!(next(&events), WorkerEvent::Message(0));
     assert!(
         finish.try_recv().is_err(),
@@ -174,7 +182,7 @@ fn a_watcher_that_turns_away_ends_its_worker() {
         tell.send(event).unwrap();
         false
     });
-    let worker = doubler().launch("unheard", &grant(), sink).unwrap();
+    let worker = doubler().launch(&to_launch("unheard", &grant()), sink).unwrap();
     worker.send(1).unwrap();
     assert_eq!(next(&events), WorkerEvent::Message(2));
     assert_eq!(next(&events), exited(Exit::Returned));
@@ -190,7 +198,7 @@ fn a_watcher_that_panics_ends_its_worker_and_still_hears_its_end() {
         assert!(!is_message, "the watcher's own mistake");
         true
     });
-    let worker = doubler().launch("unlucky", &grant(), sink).unwrap();
+    let worker = doubler().launch(&to_launch("unlucky", &grant()), sink).unwrap();
     worker.send(1).unwrap();
     assert_eq!(next(&events), WorkerEvent::Message(2));
     assert_eq!(next(&events), exited(Exit::Returned));

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use engine_actors::plan::{FailedCells, Hyperparameters};
+use engine_devices::RunsPerDevice;
 use serde_json::Value;
 
 use super::error::ConfigError;
@@ -59,6 +60,10 @@ pub struct DeviceConfig {
     pub devices: Vec<String>,
     /// Machines that take part.
     pub num_nodes: u32,
+    /// Runs that share a device.
+    pub runs_per_device: RunsPerDevice,
+    /// Folder of the locks on devices.
+    pub lock_dir: PathBuf,
     /// Time without progress after which a run has failed.
     pub progress_timeout: Duration,
 }
@@ -314,6 +319,11 @@ impl Reader<'_> {
             strategy: word("strategy")?,
             devices,
             num_nodes: self.count("num-nodes")?,
+            runs_per_device: match self.text("runs-per-device") {
+                Some(_) => RunsPerDevice::ByMemory,
+                None => RunsPerDevice::Fixed(self.count("runs-per-device")?),
+            },
+            lock_dir: self.needed("lock-dir", self.path("lock-dir"), "")?,
             progress_timeout: Duration::from_secs(self.count("progress-timeout")?),
         })
     }

@@ -316,13 +316,33 @@ const OPTIONS: &[OptionSpec] = &[
     .default("auto"),
     device(
         "strategy",
-        Kind::Choice(&["auto", "cv-parallel", "tune-parallel", "ddp", "ddp_fork"]),
+        Kind::Choice(&[
+            "auto",
+            "cv-parallel",
+            "tune-parallel",
+            "ddp",
+            "ddp_fork",
+            "ddp_spawn",
+            "ddp_notebook",
+        ]),
         "How devices are used: one after another, one run each, one cv each, all for one run",
     )
     .default("auto"),
     device("devices", Kind::List, "Devices by index; on the CPU each is a slice of its cores")
         .default("auto"),
     device("num-nodes", AT_LEAST_1, "Machines that take part").default("1"),
+    device(
+        "runs-per-device",
+        Kind::IntOr { min: 1, max: 16, word: "auto" },
+        "Runs that share a device; auto = as many as fit its memory, by measurement",
+    )
+    .default("1"),
+    device(
+        "lock-dir",
+        Kind::Path,
+        "Folder of this machine where engine processes keep each other off their GPUs",
+    )
+    .default("/tmp/engine-devices"),
     device(
         "progress-timeout",
         AT_LEAST_1,
@@ -404,6 +424,8 @@ mod tests {
             ("strategy", Some("auto")),
             ("devices", Some("auto")),
             ("num-nodes", Some("1")),
+            ("runs-per-device", Some("1")),
+            ("lock-dir", Some("/tmp/engine-devices")),
             ("n-folds", Some("all")),
             ("n-randoms", Some("3")),
             ("scoring-metric", Some("val/JaccardIndex,val/Recall")),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use engine_actors::ports::WorkerLauncher;
 use engine_actors::system::{ActorSystem, SystemConfig};
 use engine_devices::{
-    Accelerator, DeviceInfo, DeviceKind, ProcessLauncher, Strategy, inventory, select_among,
+    Accelerator, DeviceInfo, DeviceKind, ProcessLauncher, RunsPerDevice, Strategy, inventory, select_among,
 };
 
 use super::error::EngineError;
@@ -19,8 +19,8 @@ use crate::workload::Workload;
 
 /// Runs without progress for this long have failed, unless told otherwise.
 const PROGRESS_TIMEOUT: Duration = Duration::from_secs(600);
-/// Runs on one device at a time.
-const SLOTS: u32 = 1;
+/// Where engine processes of one machine keep their locks on devices: node-local, and the same for every user.
+const LOCK_DIR: &str = "/tmp/engine-devices";
 
 /// Where the work of runs happens.
 enum Workers {
@@ -36,6 +36,8 @@ pub struct EngineBuilder {
     devices: Vec<String>,
     supported: Vec<DeviceKind>,
     strategy: Strategy,
+    packing: RunsPerDevice,
+    lock_dir: PathBuf,
     progress_timeout: Duration,
 }
 
@@ -75,6 +77,21 @@ impl EngineBuilder {
         self
     }
 
+    /// Runs that may share a device; one if not set.
+    #[must_use]
+    pub fn runs_per_device(mut self, packing: RunsPerDevice) -> Self {
+        self.packing = packing;
+        self
+    }
+
+    /// Folder of the locks that keep engine processes of this machine off each other's GPUs; the same one for all of
+    /// them, on a file system of this machine.
+    #[must_use]
+    pub fn lock_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.lock_dir = folder.into();
+        self
+    }
+
     /// Time without progress after which a run has failed; ten minutes if not set.
     #[must_use]
     pub fn progress_timeout(mut self, timeout: Duration) -> Self {
@@ -97,7 +114,7 @@ impl EngineBuilder {
     /// that can not be started again, and actors that do not start.
     pub fn build(self) -> Result<Engine, EngineError> {
         let devices = select_among(self.accelerator, &self.devices, &self.supported)?;
-        let placement = self.strategy.placement(devices.len())?;
+        let placement = self.strategy.placement(devices.len(), self.packing)?;
         let launcher: Arc<WorkerLauncher> = match self.workers {
             Workers::Threads(workload) => Arc::new(thread_launcher(workload)),
             Workers::Processes => Arc::new(ProcessLauncher::current_exe()?),
@@ -106,7 +123,8 @@ impl EngineBuilder {
         let names = Names::new(layout.clone())?;
         let system = ActorSystem::start(SystemConfig {
             devices: devices.clone(),
-            slots: SLOTS,
+            packing: self.packing,
+            lock_dir: Some(self.lock_dir),
             placement,
             launcher,
             progress_timeout: self.progress_timeout,
@@ -149,6 +167,8 @@ impl Engine {
             devices: vec!["auto".to_owned()],
             supported: DeviceKind::ALL.to_vec(),
             strategy: Strategy::Auto,
+            packing: RunsPerDevice::ONE,
+            lock_dir: PathBuf::from(LOCK_DIR),
             progress_timeout: PROGRESS_TIMEOUT,
         }
     }

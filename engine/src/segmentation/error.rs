@@ -33,6 +33,9 @@ pub enum RunError {
         /// What it may be.
         remedy: &'static str,
     },
+    /// An order without a device.
+    #[error("the order names no device to run on")]
+    NoPlace,
     /// No whole batch can be made.
     #[error(
         "`batch_size` is {batch_size}, but the train set has {samples} samples; choose {samples} or less"

@@ -94,7 +94,7 @@ pub fn builder(config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
     let accelerator: Accelerator = config.device.accelerator.parse()?;
     let strategy: Strategy = config.device.strategy.parse()?;
     if config.device.num_nodes > 1 {
-        return Err(PlacementError::NodesNotYet { nodes: config.device.num_nodes }.into());
+        return Err(PlacementError::NoRanks { nodes: config.device.num_nodes }.into());
     }
     let backend = config.settings.backend.as_deref().map(str::parse::<BackendName>).transpose()?;
     if let Some(backend) = backend.filter(|backend| !backend.is_compiled_in()) {
@@ -107,6 +107,8 @@ pub fn builder(config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
         .devices(config.device.devices.iter().cloned())
         .supported(supported(backend))
         .strategy(strategy)
+        .runs_per_device(config.device.runs_per_device)
+        .lock_dir(&config.device.lock_dir)
         .progress_timeout(config.device.progress_timeout))
 }
 

@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use engine_actors::plan::RunPlan;
 use engine_actors::protocol::RunOrder;
-use engine_devices::{DeviceKind, Grant, is_worker_process};
+use engine_devices::{DeviceKind, Place, is_worker_process};
 use serde_json::Value;
 
 use super::error::RunError;
@@ -37,8 +37,9 @@ impl Setup {
             serde_json::from_value(Value::Object(plan.hyperparameters.clone()))
                 .map_err(RunError::Hyperparameters)?;
         let kept = check(&settings, &hyperparameters)?;
-        let (backend, compute) = backend(&settings, &order.grant)?;
-        let threads = order.grant.threads.max(1);
+        let place = order.grant.places.first().ok_or(RunError::NoPlace)?;
+        let (backend, compute) = backend(&settings, place)?;
+        let threads = place.threads.max(1);
         if let Err(error) = backend.set_threads(threads as usize) {
             // Only a host application can have done so; its results are right, its thread count is not ours.
             tracing::warn!(%error, "the run computes with another thread count than it was granted");
@@ -107,13 +108,13 @@ fn check(
     }
 }
 
-fn backend(settings: &SegmentationSettings, grant: &Grant) -> Result<(BackendName, ComputeDevice), RunError> {
-    let compute = match grant.kind {
+fn backend(settings: &SegmentationSettings, place: &Place) -> Result<(BackendName, ComputeDevice), RunError> {
+    let compute = match place.kind {
         DeviceKind::Cpu => ComputeDevice::Cpu,
         DeviceKind::Mps => ComputeDevice::Mps,
         // A worker process sees its own GPU alone.
         DeviceKind::Cuda if is_worker_process() => ComputeDevice::Gpu(0),
-        DeviceKind::Cuda => ComputeDevice::Gpu(grant.index as usize),
+        DeviceKind::Cuda => ComputeDevice::Gpu(place.index as usize),
     };
     let backend = match settings.backend.as_deref() {
         None | Some("auto") => BackendName::best(compute)?,

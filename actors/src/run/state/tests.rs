@@ -26,7 +26,7 @@ fn finished(iou: f64, stopped: bool) -> Input {
 }
 
 fn exited(exit: Exit) -> Input {
-    Input::Exited(ExitReport { exit, stderr_tail: vec!["last line".into()], peak_memory_bytes: None })
+    Input::Exited(ExitReport { stderr_tail: vec!["last line".into()], ..ExitReport::bare(exit) })
 }
 
 /// Applies all, and returns the effects of the last one.
