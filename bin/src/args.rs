@@ -30,6 +30,11 @@ pub fn command() -> Command {
         ))
         .subcommand(level("test", Level::Test, "Test a checkpoint on the held-out samples"))
         .subcommand(data_command())
+        .subcommand(level(
+            "devices",
+            Level::Devices,
+            "Show what there is to compute on, who is on it, and what a job would take (*)",
+        ))
         .subcommand(config_command())
 }
 

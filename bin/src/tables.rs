@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
-use engine::{CvOutcome, Hyperparameters, RunOutcome, Status, TuneOutcome};
+use engine::{ComputeMode, CvOutcome, DeviceRow, Holder, Hyperparameters, RunOutcome, Status, TuneOutcome};
 
 use crate::display::reason;
+
+/// Characters of a GPU's UUID in tables: `GPU-` and the digits that tell those of one machine apart.
+const SHOWN_OF_UUID: usize = 12;
 
 /// `0.1234 ± 0.0056`, or `-` where there is no score.
 pub fn score_with_spread(score: Option<f64>, spread: Option<f64>) -> String {
@@ -108,6 +111,97 @@ pub fn metrics_table(run: &RunOutcome) -> Table {
     table
 }
 
+/// Everything there is to compute on.
+pub fn device_table(devices: &[DeviceRow]) -> Table {
+    let mut table = plain();
+    table.set_header(["", "device", "name", "memory", "free", "what", "uuid", "who is on it"]);
+    for device in devices {
+        let right = |bytes: Option<u64>| Cell::new(gibibytes(bytes)).set_alignment(CellAlignment::Right);
+        let holders: Vec<String> = device.holders.iter().map(holder).collect();
+        table.add_row([
+            Cell::new(if device.chosen { "*" } else { "" }),
+            Cell::new(&device.device),
+            Cell::new(device.name.as_deref().unwrap_or("-")),
+            right(device.total_bytes),
+            right(device.free_bytes),
+            Cell::new(what(device)),
+            // `--devices` takes the beginning of a UUID; `--json` has all of it.
+            Cell::new(device.uuid.as_deref().map_or("-", |uuid| uuid.get(..SHOWN_OF_UUID).unwrap_or(uuid))),
+            Cell::new(if holders.is_empty() { "-".to_owned() } else { holders.join("\n") }),
+        ]);
+    }
+    table
+}
+
+/// What sets a device apart: cores and threads, compute mode, whether it is a part.
+fn what(device: &DeviceRow) -> String {
+    if let Some(threads) = device.threads {
+        let plural = |n: usize| if n == 1 { "" } else { "s" };
+        let (cores, count) = (spans(&device.cores), device.cores.len());
+        return format!(
+            "core{} {cores}, {threads} thread{}",
+            plural(count),
+            plural(usize::try_from(threads).unwrap_or(usize::MAX))
+        );
+    }
+    let mode = match device.compute_mode {
+        Some(ComputeMode::ExclusiveProcess) => Some("one process at a time"),
+        Some(ComputeMode::Prohibited) => Some("computing is prohibited"),
+        Some(ComputeMode::Default) | None => None,
+    };
+    let part = device
+        .mig_parent
+        .as_ref()
+        .map(|gpu| format!("MIG device of {}", gpu.get(..SHOWN_OF_UUID).unwrap_or(gpu)));
+    let words: Vec<String> = part.into_iter().chain(mode.map(str::to_owned)).collect();
+    if words.is_empty() { "-".to_owned() } else { words.join(", ") }
+}
+
+/// `0-3,8` for cores 0, 1, 2, 3 and 8.
+fn spans(cores: &[usize]) -> String {
+    let mut spans: Vec<(usize, usize)> = Vec::new();
+    for core in cores {
+        match spans.last_mut() {
+            Some((_, last)) if *last + 1 == *core => *last = *core,
+            _ => spans.push((*core, *core)),
+        }
+    }
+    let span = |(first, last): &(usize, usize)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    };
+    spans.iter().map(span).collect::<Vec<_>>().join(",")
+}
+
+/// `calm-kelvin-1-cv0-run-f0s42 (slot 0, pid 4711, 3.2 GiB, for 12 min)`, `python3 (pid 815, 12.0 GiB)`.
+fn holder(holder: &Holder) -> String {
+    let about: Vec<String> = [
+        holder.slot.map(|slot| format!("slot {slot}")),
+        holder.pid.map(|pid| format!("pid {pid}")),
+        holder.used_bytes.map(|bytes| gibibytes(Some(bytes))),
+        holder.since_unix_secs.and_then(time_since),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let name = holder.name.as_deref().unwrap_or("a process");
+    if about.is_empty() { name.to_owned() } else { format!("{name} ({})", about.join(", ")) }
+}
+
+/// `for 12 min`; nothing for a time to come.
+fn time_since(unix_secs: u64) -> Option<String> {
+    let then = std::time::UNIX_EPOCH + std::time::Duration::from_secs(unix_secs);
+    let minutes = then.elapsed().ok()?.as_secs() / 60;
+    Some(match (minutes / 60, minutes % 60) {
+        (0, minutes) => format!("for {minutes} min"),
+        (hours, minutes) => format!("for {hours} h {minutes} min"),
+    })
+}
+
+fn gibibytes(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "-".to_owned(), |bytes| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)))
+}
+
 fn status_with_reason(run: &RunOutcome) -> String {
     match &run.failure {
         None => run.status.name().to_owned(),
@@ -199,4 +293,32 @@ fn plain() -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_are_told_in_spans() {
+        assert_eq!(spans(&[0, 1, 2, 5, 7, 8]), "0-2,5,7-8");
+        assert_eq!(spans(&[]), "");
+    }
+
+    #[test]
+    fn a_holder_is_told_with_what_is_known() {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let engine = Holder {
+            pid: Some(4711),
+            name: Some("calm-kelvin-1-cv0".into()),
+            has_lock: true,
+            slot: Some(1),
+            since_unix_secs: Some(now - 3 * 3600 - 125),
+            used_bytes: Some(3 << 30),
+        };
+        assert_eq!(holder(&engine), "calm-kelvin-1-cv0 (slot 1, pid 4711, 3.0 GiB, for 3 h 2 min)");
+        let unknown =
+            Holder { pid: None, name: None, slot: None, since_unix_secs: None, used_bytes: None, ..engine };
+        assert_eq!(holder(&unknown), "a process");
+    }
 }

@@ -40,6 +40,7 @@ pub use engine_actors::protocol::{Phase, Progress};
 pub use engine_actors::score::Scoring;
 pub use engine_actors::stop::StopMode;
 pub use engine_actors::system::{JobError, JobHandle, Stopper};
+pub use engine_devices::inventory::{ComputeMode, DeviceReport, DeviceRow, Holder};
 pub use engine_devices::{Accelerator, DeviceInfo, DeviceKind, InventoryError, PlacementError, Strategy};
 
 pub use self::engine::{CvRequest, Engine, EngineBuilder, EngineError, EventStream, RunRequest, TuneRequest};

@@ -4,6 +4,7 @@
 
 pub mod cli;
 pub mod damage;
+pub mod nvml;
 pub mod table;
 
 use std::io::Write;

@@ -2,6 +2,7 @@
 
 mod config;
 mod data;
+mod devices;
 mod train;
 
 use clap::ArgMatches;
@@ -19,6 +20,7 @@ pub fn run(matches: &ArgMatches) -> Result<Code, Failure> {
         Some(("cv", given)) => train::cv(&configured(given, Level::Cv)?, style),
         Some(("tune", given)) => train::tune(&configured(given, Level::Tune)?, style),
         Some(("test", given)) => train::test(given, style),
+        Some(("devices", given)) => devices::run(given, style),
         Some(("data", given)) => data::run(given, style),
         Some(("config", given)) => config::run(given, style),
         // clap asks for a command and knows no others.

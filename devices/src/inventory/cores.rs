@@ -1,5 +1,7 @@
 //! The cores this process may use, and their slices.
 
+use std::path::Path;
+
 /// Cores and threads of one device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Slice {
@@ -59,12 +61,11 @@ fn part(total: usize, i: usize, n: usize) -> (usize, usize) {
     (i * quotient + i.min(rest), quotient + usize::from(i < rest))
 }
 
-/// Memory of the machine.
-pub(super) fn memory_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
+/// The processor's product name, where the system tells: not on every architecture.
+pub(super) fn model(root: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(root.join("proc/cpuinfo")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]
@@ -100,6 +101,16 @@ mod tests {
     fn this_process_has_a_core() {
         assert!(!allowed().is_empty());
         assert!(budget() <= allowed().len());
+    }
+
+    #[test]
+    fn the_product_is_named_where_the_system_names_it() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(model(root.path()), None);
+        std::fs::create_dir(root.path().join("proc")).unwrap();
+        let text = "processor\t: 0\nmodel name\t: AMD EPYC 9654\nprocessor\t: 1\nmodel name\t: other\n";
+        std::fs::write(root.path().join("proc/cpuinfo"), text).unwrap();
+        assert_eq!(model(root.path()).as_deref(), Some("AMD EPYC 9654"));
     }
 
     proptest! {

@@ -11,12 +11,12 @@ use crate::lease::Place;
 /// What the user asks to compute on (`--accelerator`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Accelerator {
-    /// A GPU if there is one, else the CPU.
+    /// A GPU that the build can drive if there is one, else the GPU of an Apple computer, else the CPU.
     #[default]
     Auto,
     /// Slices of the cores.
     Cpu,
-    /// NVIDIA GPUs.
+    /// GPUs of NVIDIA and AMD.
     Gpu,
     /// The GPU of an Apple computer. Also spelled `mpu`.
     Mps,
@@ -62,7 +62,7 @@ impl FromStr for Accelerator {
 pub enum DeviceKind {
     /// A slice of cores.
     Cpu,
-    /// An NVIDIA GPU.
+    /// A GPU that libtorch calls `cuda`: NVIDIA's, and AMD's under ROCm.
     Cuda,
     /// An Apple GPU.
     Mps,
@@ -108,6 +108,50 @@ impl fmt::Display for DeviceId {
     }
 }
 
+/// Who made a GPU, and with that which variable masks it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Vendor {
+    /// NVIDIA, through CUDA.
+    Nvidia,
+    /// AMD, through ROCm's HIP.
+    Amd,
+}
+
+/// How a worker's driver is told of one GPU alone: the one entry of its list of visible devices.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Token {
+    /// Whose driver.
+    pub vendor: Vendor,
+    /// A UUID (`GPU-…`, `MIG-…`) where the driver gives them, else an index.
+    pub value: String,
+}
+
+impl Token {
+    /// A token for NVIDIA's driver.
+    #[must_use]
+    pub fn nvidia(value: impl Into<String>) -> Self {
+        Self { vendor: Vendor::Nvidia, value: value.into() }
+    }
+
+    /// Environment variables with which a process sees this GPU alone, as number 0.
+    ///
+    /// # Sources
+    /// - CUDA Programming Guide, CUDA Environment Variables: `CUDA_VISIBLE_DEVICES`, `CUDA_DEVICE_ORDER`
+    /// - ROCm documentation, GPU isolation techniques: `HIP_VISIBLE_DEVICES`, which counts within what an outer
+    ///   `ROCR_VISIBLE_DEVICES` leaves, and which wins over `CUDA_VISIBLE_DEVICES`
+    #[must_use]
+    pub fn environment(&self) -> Vec<(&'static str, &str)> {
+        match self.vendor {
+            // Indices count as the inventory does, not fastest first.
+            Vendor::Nvidia => {
+                vec![("CUDA_DEVICE_ORDER", "PCI_BUS_ID"), ("CUDA_VISIBLE_DEVICES", &self.value)]
+            }
+            Vendor::Amd => vec![("HIP_VISIBLE_DEVICES", &self.value)],
+        }
+    }
+}
+
 /// One device that runs may be placed on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceInfo {
@@ -117,18 +161,45 @@ pub struct DeviceInfo {
     pub kind: DeviceKind,
     /// Its index among those of its kind that this process may use.
     pub index: u32,
-    /// How the driver is told of it alone: an entry of `CUDA_VISIBLE_DEVICES`. None where there is nothing to mask.
-    pub token: Option<String>,
+    /// How the driver is told of it alone. None where there is nothing to mask.
+    pub token: Option<Token>,
     /// Cores a worker on it is pinned to, ascending; shared with other devices only where there are more devices
     /// than cores.
     pub cores: Vec<usize>,
     /// Threads a worker on it may compute with, at least 1.
     pub threads: u32,
-    /// Memory of the device, where it is known: the whole machine's for a CPU slice.
+    /// Memory of the device, where it is known: all this process may use of the machine's for a CPU slice.
     pub memory_bytes: Option<u64>,
+    /// What a GPU is, whatever process asks, in whatever order: the name of its locks. None for a CPU slice and where
+    /// the driver does not tell.
+    pub uuid: Option<String>,
+    /// The product, where it is known.
+    pub name: Option<String>,
+    /// Processes the driver lets on it at once: 1 in compute mode `Exclusive_Process`. None where it sets no limit.
+    pub at_most: Option<u32>,
+    /// UUID of the GPU that this is a MIG device of. A process can use one MIG device only, and NCCL none together.
+    pub mig_parent: Option<String>,
 }
 
 impl DeviceInfo {
+    /// A device of which nothing is known but what a worker on it is held to.
+    #[must_use]
+    pub fn bare(kind: DeviceKind, index: u32, cores: Vec<usize>, threads: u32) -> Self {
+        Self {
+            id: DeviceId::new(kind, index),
+            kind,
+            index,
+            token: None,
+            cores,
+            threads,
+            memory_bytes: None,
+            uuid: None,
+            name: None,
+            at_most: None,
+            mig_parent: None,
+        }
+    }
+
     /// What a worker on this device is told.
     #[must_use]
     pub fn place(&self) -> Place {

@@ -2,7 +2,8 @@
 
 use thiserror::Error;
 
-use super::device::{Accelerator, DeviceKind};
+use super::device::{Accelerator, DeviceId, DeviceKind};
+use super::gpu::NoGpu;
 use crate::suggest::did_you_mean;
 
 /// Why the devices asked for can not be had.
@@ -18,10 +19,11 @@ pub enum InventoryError {
         hint: String,
     },
     /// A GPU was asked for where none is.
-    #[error(
-        "no GPU on this machine: no NVIDIA driver was found, or CUDA_VISIBLE_DEVICES hides them all; use --accelerator cpu"
-    )]
-    NoGpu,
+    #[error("{why}; use --accelerator cpu")]
+    NoGpu {
+        /// Why there is none.
+        why: NoGpu,
+    },
     /// Metal was asked for elsewhere than on an Apple computer.
     #[error("no Metal GPU on this machine: `mps` needs macOS on Apple silicon; use --accelerator cpu")]
     NoMps,
@@ -40,10 +42,10 @@ pub enum InventoryError {
         supported: Vec<DeviceKind>,
     },
     /// The list of devices has no entry.
-    #[error("the list of devices is empty: give `auto`, `all` or indices such as `0 1`")]
+    #[error("the list of devices is empty: give `auto`, `all`, indices such as `0 1`, or UUIDs of GPUs")]
     Nothing,
     /// An entry is no device.
-    #[error("`{given}` is no device: give `auto`, `all` or indices such as `0 1`")]
+    #[error("`{given}` is no device: give `auto`, `all`, indices such as `0 1`, or UUIDs of GPUs")]
     NotADevice {
         /// As written.
         given: String,
@@ -61,6 +63,33 @@ pub enum InventoryError {
         kind: DeviceKind,
         /// The index.
         index: u32,
+    },
+    /// No GPU has a UUID that begins so.
+    #[error("no GPU `{given}`: {there}; choose among them with --devices")]
+    UnknownUuid {
+        /// As written.
+        given: String,
+        /// What there is, as a clause.
+        there: String,
+    },
+    /// Several GPUs have UUIDs that begin so.
+    #[error("`{given}` begins the UUIDs of several GPUs ({fitting}): give more of it")]
+    AmbiguousUuid {
+        /// As written.
+        given: String,
+        /// Those it fits.
+        fitting: String,
+    },
+    /// Nobody may compute on the device.
+    #[error(
+        "{device} can not be computed on: its compute mode is Prohibited; use another of --devices, or have its \
+         administrator run `nvidia-smi -i {uuid} -c DEFAULT`"
+    )]
+    Prohibited {
+        /// The device.
+        device: DeviceId,
+        /// Its UUID.
+        uuid: String,
     },
     /// There is no device of that index.
     #[error("no device {kind}:{index}: {there}; choose among them with --devices")]

@@ -7,15 +7,7 @@ use super::*;
 use crate::inventory::DeviceKind;
 
 fn device(index: u32) -> DeviceInfo {
-    DeviceInfo {
-        id: DeviceId::new(DeviceKind::Cpu, index),
-        kind: DeviceKind::Cpu,
-        index,
-        token: None,
-        cores: vec![index as usize],
-        threads: 1,
-        memory_bytes: None,
-    }
+    DeviceInfo::bare(DeviceKind::Cpu, index, vec![index as usize], 1)
 }
 
 fn id(index: u32) -> DeviceId {

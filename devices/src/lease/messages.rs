@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::inventory::{DeviceId, DeviceKind};
+use crate::inventory::{DeviceId, DeviceKind, Token};
 
 /// One lease; never given out twice by one book.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -25,9 +25,8 @@ pub struct Place {
     pub kind: DeviceKind,
     /// Its index among those of its kind that the engine may use.
     pub index: u32,
-    /// How the driver is told of this device alone: an index, a UUID or a MIG id for `CUDA_VISIBLE_DEVICES`. None for
-    /// a device that needs no mask.
-    pub token: Option<String>,
+    /// How the driver is told of this device alone. None for a device that needs no mask.
+    pub token: Option<Token>,
     /// Cores the worker is pinned to; empty leaves it where it is.
     pub cores: Vec<usize>,
     /// Threads the worker may compute with, at least 1.

@@ -75,9 +75,7 @@ impl ProcessLauncher {
             command.env(variable, place.threads.to_string());
         }
         if let Some(token) = &place.token {
-            // Number the GPUs as the inventory does, then show the worker its own alone.
-            command.env("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
-            command.env("CUDA_VISIBLE_DEVICES", token);
+            command.envs(token.environment());
         }
         command
     }
@@ -313,7 +311,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::inventory::{DeviceId, DeviceKind};
+    use crate::inventory::{DeviceId, DeviceKind, Token};
 
     #[test]
     fn a_worker_is_held_to_its_grant_by_its_environment() {
@@ -336,7 +334,7 @@ mod tests {
         assert_eq!(environment[CORES_VARIABLE], "2,3");
         assert!(!environment.contains_key("CUDA_VISIBLE_DEVICES"));
 
-        let gpu = Place { kind: DeviceKind::Cuda, token: Some("GPU-8932f937".into()), ..place };
+        let gpu = Place { kind: DeviceKind::Cuda, token: Some(Token::nvidia("GPU-8932f937")), ..place };
         let command = ProcessLauncher::program("engine").command(&gpu);
         let told = command.get_envs().find(|(key, _)| *key == "CUDA_VISIBLE_DEVICES").unwrap().1;
         assert_eq!(told.unwrap(), "GPU-8932f937");

@@ -68,6 +68,16 @@ pub struct DeviceConfig {
     pub progress_timeout: Duration,
 }
 
+impl DeviceConfig {
+    /// These settings alone, for a command that needs no data.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for values that do not go together.
+    pub fn new(resolved: &Resolved) -> Result<Self, ConfigError> {
+        Reader::new(resolved).device()
+    }
+}
+
 /// Where runs are tracked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

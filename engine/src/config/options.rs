@@ -3,7 +3,7 @@
 //! The command line, its help and defaults, the environment names, the look-up in the file and `engine config show`
 //! are all made from [`options`]; nothing else lists them.
 
-use Command::{Cv, DataValidate, Test, Train, Tune};
+use Command::{Cv, DataValidate, Devices, Test, Train, Tune};
 
 /// What the options are grouped by, for help and display; groups mean nothing in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,6 +58,8 @@ pub enum Command {
     Test,
     /// `engine data validate`
     DataValidate,
+    /// `engine devices`
+    Devices,
 }
 
 /// What an option's value is.
@@ -167,6 +169,7 @@ pub(crate) const READ_AS: &[(&str, &str, &str)] = &[
 
 const EVERY: &[Command] = &[Train, Cv, Tune, Test, DataValidate];
 const MODEL: &[Command] = &[Train, Cv, Tune, Test];
+const PLACED: &[Command] = &[Train, Cv, Tune, Test, Devices];
 const FIT: &[Command] = &[Train, Cv, Tune];
 
 const COUNT: i64 = u32::MAX as i64;
@@ -212,7 +215,7 @@ const OPTIONS: &[OptionSpec] = &[
         Kind::Path,
         "Settings, TOML or YAML; config.toml in the working directory is read if it is there",
     )
-    .only(EVERY),
+    .only(&[Train, Cv, Tune, Test, DataValidate, Devices]),
     data("train-data-dir", Kind::Path, "Folder with config.toml, data.zarr and metadata.parquet [required]"),
     data(
         "data-split-method",
@@ -307,13 +310,15 @@ const OPTIONS: &[OptionSpec] = &[
     logging("wandb-project", Kind::Text, "W&B project; tracked there when the entity is set too")
         .absent("none"),
     device("accelerator", Kind::Choice(&["auto", "cpu", "gpu", "mps", "tpu"]), "Kind of device")
-        .default("auto"),
+        .default("auto")
+        .only(PLACED),
     device(
         "backend",
         Kind::Choice(&["auto", "tch", "flex", "cuda", "wgpu"]),
         "What computes; auto = the best one compiled in",
     )
-    .default("auto"),
+    .default("auto")
+    .only(PLACED),
     device(
         "strategy",
         Kind::Choice(&[
@@ -328,8 +333,13 @@ const OPTIONS: &[OptionSpec] = &[
         "How devices are used: one after another, one run each, one cv each, all for one run",
     )
     .default("auto"),
-    device("devices", Kind::List, "Devices by index; on the CPU each is a slice of its cores")
-        .default("auto"),
+    device(
+        "devices",
+        Kind::List,
+        "Devices by index, GPUs by UUID too; on the CPU each is a slice of its cores",
+    )
+    .default("auto")
+    .only(PLACED),
     device("num-nodes", AT_LEAST_1, "Machines that take part").default("1"),
     device(
         "runs-per-device",
@@ -342,7 +352,8 @@ const OPTIONS: &[OptionSpec] = &[
         Kind::Path,
         "Folder of this machine where engine processes keep each other off their GPUs",
     )
-    .default("/tmp/engine-devices"),
+    .default("/tmp/engine-devices")
+    .only(PLACED),
     device(
         "progress-timeout",
         AT_LEAST_1,

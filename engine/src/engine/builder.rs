@@ -56,7 +56,7 @@ impl EngineBuilder {
         self
     }
 
-    /// Devices by index, or `auto`. On the CPU each is a slice of the cores.
+    /// Devices by index or UUID, or `auto`. On the CPU each is a slice of the cores.
     #[must_use]
     pub fn devices(mut self, devices: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.devices = devices.into_iter().map(Into::into).collect();

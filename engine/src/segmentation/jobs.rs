@@ -96,10 +96,7 @@ pub fn builder(config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
     if config.device.num_nodes > 1 {
         return Err(PlacementError::NoRanks { nodes: config.device.num_nodes }.into());
     }
-    let backend = config.settings.backend.as_deref().map(str::parse::<BackendName>).transpose()?;
-    if let Some(backend) = backend.filter(|backend| !backend.is_compiled_in()) {
-        return Err(BackendError::NotCompiledIn(backend).into());
-    }
+    let backend = chosen_backend(config.settings.backend.as_deref())?;
     Ok(Engine::builder(SegmentationWorkload)
         .process_workers()
         .artifact_dir(&config.artifact_dir)
@@ -110,6 +107,14 @@ pub fn builder(config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
         .runs_per_device(config.device.runs_per_device)
         .lock_dir(&config.device.lock_dir)
         .progress_timeout(config.device.progress_timeout))
+}
+
+/// The backend asked for, if one is, and this build has it.
+pub(super) fn chosen_backend(name: Option<&str>) -> Result<Option<BackendName>, BackendError> {
+    match name.map(str::parse::<BackendName>).transpose()? {
+        Some(backend) if !backend.is_compiled_in() => Err(BackendError::NotCompiledIn(backend)),
+        chosen => Ok(chosen),
+    }
 }
 
 /// What the user should know of a configuration that runs, but not quite as it says.
@@ -124,7 +129,7 @@ pub fn notes(config: &EngineConfig) -> Vec<String> {
 }
 
 /// The kinds of device a backend, or any of this build, computes on here.
-fn supported(backend: Option<BackendName>) -> Vec<DeviceKind> {
+pub(super) fn supported(backend: Option<BackendName>) -> Vec<DeviceKind> {
     let computes_on = |kind: &DeviceKind| {
         let compute = match kind {
             DeviceKind::Cpu => ComputeDevice::Cpu,

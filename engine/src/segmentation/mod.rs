@@ -26,6 +26,7 @@
 //! [`RunOrder`]: engine_actors::protocol::RunOrder
 //! [`RunContext`]: crate::workload::RunContext
 
+pub mod devices;
 mod error;
 mod evaluate;
 mod figures;
