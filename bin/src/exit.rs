@@ -73,7 +73,7 @@ fn plan_code(error: &PlanError) -> Code {
     match error {
         PlanError::Run(error) => run_code(error),
         PlanError::Checkpoint(_) => Code::File,
-        PlanError::Backend(_) | PlanError::Devices(_) => Code::Device,
+        PlanError::Backend(_) | PlanError::Devices(_) | PlanError::NoExchange { .. } => Code::Device,
         _ => Code::Usage,
     }
 }
@@ -94,8 +94,10 @@ fn engine_code(error: &EngineError) -> Code {
     match error {
         EngineError::Devices(_) => Code::Device,
         EngineError::Artifacts(engine::artifacts::ArtifactError::Exists { .. }) => Code::Usage,
-        EngineError::Artifacts(_) => Code::File,
-        EngineError::Launch(_) | EngineError::Start(_) | EngineError::Job(_) => Code::NotFinished,
+        EngineError::Artifacts(_) | EngineError::Session(_) => Code::File,
+        EngineError::Follow(_) | EngineError::Launch(_) | EngineError::Start(_) | EngineError::Job(_) => {
+            Code::NotFinished
+        }
         _ => Code::Usage,
     }
 }

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use engine::{StopMode, Stopper};
 use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use signal_hook::iterator::{Handle, Signals};
 
 /// Listens for as long as it lives.
@@ -46,6 +47,20 @@ impl Interrupts {
     pub fn heard(&self) -> bool {
         self.heard.load(Ordering::Relaxed)
     }
+}
+
+/// In a process that follows rank 0's: a first signal is left to that one, which gets it too and tells the others what
+/// to do. A second one ends this process, and its worker with it.
+///
+/// # Errors
+/// What the system says if signals can not be had.
+pub fn leave_to_rank_0() -> std::io::Result<()> {
+    let heard = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_default(signal, Arc::clone(&heard))?;
+        flag::register(signal, Arc::clone(&heard))?;
+    }
+    Ok(())
 }
 
 impl Drop for Interrupts {

@@ -4,11 +4,13 @@
 //! - [`placement`]: how many cvs and cells run at once, and who holds the lease
 //! - [`lease`]: the book of leases, synchronous and pure
 //! - [`rank`]: which process of a data-parallel run this is
+//! - [`allocation`]: which of the processes that `srun` or `torchrun` started this is
 //! - [`frame`]: one message on a pipe
 //! - [`worker`]: child processes and named threads behind one interface
 //!
 //! No actor, no async runtime and no file format belongs here.
 
+pub mod allocation;
 pub mod frame;
 pub mod inventory;
 pub mod lease;
@@ -17,6 +19,7 @@ pub mod rank;
 pub mod suggest;
 pub mod worker;
 
+pub use allocation::{Allocation, AllocationError};
 pub use inventory::{Accelerator, DeviceId, DeviceInfo, DeviceKind, InventoryError, select, select_among};
 pub use lease::{
     DeviceUse, Grant, LeaseBook, LeaseEffect, LeaseEvent, LeaseId, LeaseSnapshot, LeaseUse, Place,
@@ -26,7 +29,8 @@ pub use placement::{
     LeasedBy, Placement, PlacementError, RunTakes, RunsPerDevice, Strategy, check_combination,
 };
 pub use worker::{
-    AttachError, EventSink, Exit, ExitReport, Launch, LaunchError, Launcher, PortError, ProcessLauncher,
-    SendError, ThreadLauncher, Worker, WorkerEvent, WorkerPort, WorkerReceiver, WorkerSender, attach_process,
+    AttachError, EventSink, Exit, ExitReport, FollowError, Follower, GroupLauncher, Heard, Judge, Launch,
+    LaunchError, Launcher, Lead, Patience, PortError, ProcessLauncher, SendError, SessionError,
+    ThreadLauncher, Whose, Worker, WorkerEvent, WorkerPort, WorkerReceiver, WorkerSender, attach_process,
     is_worker_process,
 };

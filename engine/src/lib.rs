@@ -43,4 +43,6 @@ pub use engine_actors::system::{JobError, JobHandle, Stopper};
 pub use engine_devices::inventory::{ComputeMode, DeviceReport, DeviceRow, Holder};
 pub use engine_devices::{Accelerator, DeviceInfo, DeviceKind, InventoryError, PlacementError, Strategy};
 
-pub use self::engine::{CvRequest, Engine, EngineBuilder, EngineError, EventStream, RunRequest, TuneRequest};
+pub use self::engine::{
+    CvRequest, Engine, EngineBuilder, EngineError, EventStream, Follower, Part, RunRequest, TuneRequest,
+};

@@ -3,33 +3,49 @@
 use clap::ArgMatches;
 use engine::config::{Command as Level, EngineConfig};
 use engine::segmentation::jobs;
-use engine::{CvOutcome, RunOutcome, Status, TuneOutcome};
+use engine::{CvOutcome, EngineBuilder, Part, RunOutcome, Status, TuneOutcome};
 
 use crate::display::Style;
 use crate::exit::{Code, Failure};
+use crate::interrupt;
 use crate::job::{Ended, follow, print_result};
 use crate::tables;
 
+/// The engine this process is to build; `None` in a process that follows another, once it has followed to the end.
+fn joined(config: &EngineConfig) -> Result<Option<EngineBuilder>, Failure> {
+    match jobs::builder(config)?.join()? {
+        Part::Lead(builder) => Ok(Some(builder)),
+        Part::Follow(follower) => {
+            interrupt::leave_to_rank_0()?;
+            follower.follow()?;
+            Ok(None)
+        }
+    }
+}
+
 pub fn train(config: &EngineConfig, style: Style) -> Result<Code, Failure> {
-    let builder = jobs::builder(config)?;
+    let Some(builder) = joined(config)? else { return Ok(Code::Done) };
     let request = jobs::run(config)?;
-    let ended = follow(builder.build()?, style, &jobs::notes(config), |engine| engine.train(request))?;
+    let ended =
+        follow(builder.build()?, style, &jobs::notes(config, Level::Train), |engine| engine.train(request))?;
     Ok(report_run(&ended, style))
 }
 
 pub fn test(given: &ArgMatches, style: Style) -> Result<Code, Failure> {
     let config = super::configured(given, Level::Test)?;
-    let builder = jobs::builder(&config)?;
+    let Some(builder) = joined(&config)? else { return Ok(Code::Done) };
     let request = jobs::test(&config)?;
-    let ended = follow(builder.build()?, style, &jobs::notes(&config), |engine| engine.train(request))?;
+    let ended =
+        follow(builder.build()?, style, &jobs::notes(&config, Level::Test), |engine| engine.train(request))?;
     Ok(report_run(&ended, style))
 }
 
 pub fn cv(config: &EngineConfig, style: Style) -> Result<Code, Failure> {
-    let builder = jobs::builder(config)?;
+    let Some(builder) = joined(config)? else { return Ok(Code::Done) };
     let request = jobs::cv(config)?;
     let shown = metric_names(config);
-    let ended = follow(builder.build()?, style, &jobs::notes(config), |engine| engine.cv(request))?;
+    let ended =
+        follow(builder.build()?, style, &jobs::notes(config, Level::Cv), |engine| engine.cv(request))?;
     print_result(style, &ended.outcome, || cv_text(&ended.outcome, &shown));
     Ok(match ended.outcome.status {
         _ if ended.interrupted => Code::Interrupted,
@@ -40,9 +56,9 @@ pub fn cv(config: &EngineConfig, style: Style) -> Result<Code, Failure> {
 }
 
 pub fn tune(config: &EngineConfig, style: Style) -> Result<Code, Failure> {
-    let builder = jobs::builder(config)?;
+    let Some(builder) = joined(config)? else { return Ok(Code::Done) };
     let job = jobs::tune(config)?;
-    let warnings: Vec<String> = jobs::notes(config).into_iter().chain(job.warning).collect();
+    let warnings: Vec<String> = jobs::notes(config, Level::Tune).into_iter().chain(job.warning).collect();
     let (request, sampler) = (job.request, job.sampler);
     let shown = metric_names(config);
     let ended = follow(builder.build()?, style, &warnings, |engine| engine.tune(request, sampler))?;

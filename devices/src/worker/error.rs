@@ -60,6 +60,24 @@ pub enum LaunchError {
         #[source]
         source: io::Error,
     },
+    /// No port for the ranks to meet at.
+    #[error("no port for the ranks of worker `{name}` to meet at: check the limit on open files (ulimit -n)")]
+    Port {
+        /// Name of the worker.
+        name: String,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The ranks on other machines could not be told.
+    #[error("the other ranks of worker `{name}` could not be told")]
+    Order {
+        /// Name of the worker.
+        name: String,
+        /// What the folder they read said.
+        #[source]
+        source: super::group::SessionError,
+    },
     /// The supervising thread ended before the worker was there.
     #[error("worker `{name}` was lost while it was started: launch it again")]
     Lost {

@@ -9,6 +9,7 @@
 
 mod attach;
 mod error;
+mod group;
 mod listener;
 mod port;
 mod process;
@@ -18,9 +19,12 @@ mod thread;
 
 pub use attach::{attach_process, is_worker_process};
 pub use error::{AttachError, LaunchError, PortError, SendError};
+pub use group::{FollowError, Follower, GroupLauncher, Heard, Judge, Lead, Patience, SessionError, Whose};
 pub use port::{WorkerPort, WorkerReceiver, WorkerSender};
 pub use process::ProcessLauncher;
 pub use thread::ThreadLauncher;
+
+use serde::{Deserialize, Serialize};
 
 use crate::lease::Grant;
 
@@ -41,7 +45,7 @@ pub enum WorkerEvent<Out> {
 }
 
 /// How a worker ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExitReport {
     /// The way it ended.
     pub exit: Exit,
@@ -66,7 +70,7 @@ impl ExitReport {
 }
 
 /// The way a worker ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Exit {
     /// The process ended with this code; 101 is a panic of its main thread.
     Code(i32),

@@ -63,7 +63,37 @@ impl ProcessLauncher {
         Self { shown_as: program.clone().into_os_string(), program }
     }
 
-    fn command(&self, place: &Place) -> Command {
+    /// Starts one process on one place, with `environment` on top of what every worker gets.
+    ///
+    /// # Errors
+    /// As [`Launcher::launch`].
+    pub(super) fn start<In, Out>(
+        &self,
+        name: &str,
+        place: &Place,
+        environment: &[(&'static str, String)],
+        sink: EventSink<Out>,
+    ) -> Result<Box<dyn Worker<In>>, LaunchError>
+    where
+        In: Serialize + Send + 'static,
+        Out: DeserializeOwned + Send + 'static,
+    {
+        let (inbox, waiting) = bounded(INBOX_BOUND);
+        let (started, start) = bounded(1);
+        let supervisor = Supervisor { name: name.to_owned(), program: self.program.clone() };
+        let command = self.command(place, environment);
+        thread::Builder::new()
+            .name(format!("worker {name}"))
+            .spawn(move || supervisor.run(command, waiting, &started, Listener::new(sink)))
+            .map_err(|source| LaunchError::Thread { name: name.to_owned(), source })?;
+        match start.recv() {
+            Ok(Ok(group)) => Ok(Box::new(ProcessWorker { group, inbox })),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(LaunchError::Lost { name: name.to_owned() }),
+        }
+    }
+
+    fn command(&self, place: &Place, environment: &[(&'static str, String)]) -> Command {
         let mut command = Command::new(&self.program);
         command.arg0(&self.shown_as);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -77,6 +107,7 @@ impl ProcessLauncher {
         if let Some(token) = &place.token {
             command.envs(token.environment());
         }
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         command
     }
 }
@@ -91,19 +122,7 @@ where
         let [place] = grant.places.as_slice() else {
             return Err(LaunchError::SeveralPlaces { name: name.to_owned(), places: grant.places.len() });
         };
-        let (inbox, waiting) = bounded(INBOX_BOUND);
-        let (started, start) = bounded(1);
-        let supervisor = Supervisor { name: name.to_owned(), program: self.program.clone() };
-        let command = self.command(place);
-        thread::Builder::new()
-            .name(format!("worker {name}"))
-            .spawn(move || supervisor.run(command, waiting, &started, Listener::new(sink)))
-            .map_err(|source| LaunchError::Thread { name: name.to_owned(), source })?;
-        match start.recv() {
-            Ok(Ok(group)) => Ok(Box::new(ProcessWorker { group, inbox })),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(LaunchError::Lost { name: name.to_owned() }),
-        }
+        self.start(name, place, &[], sink)
     }
 }
 
@@ -323,7 +342,7 @@ mod tests {
             cores: vec![2, 3],
             threads: 2,
         };
-        let command = ProcessLauncher::program("engine").command(&place);
+        let command = ProcessLauncher::program("engine").command(&place, &[]);
         let environment: BTreeMap<String, String> = command
             .get_envs()
             .map(|(key, value)| (key.to_string_lossy().into(), value.unwrap().to_string_lossy().into()))
@@ -335,7 +354,7 @@ mod tests {
         assert!(!environment.contains_key("CUDA_VISIBLE_DEVICES"));
 
         let gpu = Place { kind: DeviceKind::Cuda, token: Some(Token::nvidia("GPU-8932f937")), ..place };
-        let command = ProcessLauncher::program("engine").command(&gpu);
+        let command = ProcessLauncher::program("engine").command(&gpu, &[]);
         let told = command.get_envs().find(|(key, _)| *key == "CUDA_VISIBLE_DEVICES").unwrap().1;
         assert_eq!(told.unwrap(), "GPU-8932f937");
     }

@@ -7,11 +7,12 @@ use std::time::Duration;
 use engine_actors::ports::WorkerLauncher;
 use engine_actors::system::{ActorSystem, SystemConfig};
 use engine_devices::{
-    Accelerator, DeviceInfo, DeviceKind, ProcessLauncher, RunsPerDevice, Strategy, inventory, select_among,
+    Accelerator, DeviceInfo, DeviceKind, Lead, RunsPerDevice, Strategy, inventory, select_among,
 };
 
 use super::error::EngineError;
 use super::events::EventStream;
+use super::ranks::{Part, own_devices, process_launcher};
 use crate::artifacts::ArtifactLayout;
 use crate::names::Names;
 use crate::worker::thread_launcher;
@@ -31,11 +32,13 @@ enum Workers {
 /// What an engine is to be. Every field has a default; [`EngineBuilder::build`] checks them all.
 pub struct EngineBuilder {
     workers: Workers,
-    artifact_dir: PathBuf,
+    pub(super) artifact_dir: PathBuf,
     accelerator: Accelerator,
     devices: Vec<String>,
     supported: Vec<DeviceKind>,
-    strategy: Strategy,
+    pub(super) strategy: Strategy,
+    pub(super) num_nodes: u32,
+    pub(super) lead: Option<Arc<Lead>>,
     packing: RunsPerDevice,
     lock_dir: PathBuf,
     progress_timeout: Duration,
@@ -77,6 +80,14 @@ impl EngineBuilder {
         self
     }
 
+    /// Machines that train each run together, one if not set. On more than one, `srun` or `torchrun` starts this
+    /// program once for each device, and [`EngineBuilder::join`] tells which of them this process is.
+    #[must_use]
+    pub fn num_nodes(mut self, nodes: u32) -> Self {
+        self.num_nodes = nodes;
+        self
+    }
+
     /// Runs that may share a device; one if not set.
     #[must_use]
     pub fn runs_per_device(mut self, packing: RunsPerDevice) -> Self {
@@ -107,17 +118,25 @@ impl EngineBuilder {
         self
     }
 
-    /// Checks everything and starts the actors. Nothing is written before the first job.
+    /// Checks everything and starts the actors. Nothing is written before the first job, but for the folder of
+    /// [`EngineBuilder::join`] in a job of several processes.
     ///
     /// # Errors
     /// [`EngineError`] for devices that are not there, a strategy that can not be followed on them, a program
-    /// that can not be started again, and actors that do not start.
+    /// that can not be started again, actors that do not start, and a process that is to follow another.
     pub fn build(self) -> Result<Engine, EngineError> {
-        let devices = select_among(self.accelerator, &self.devices, &self.supported)?;
-        let placement = self.strategy.placement(devices.len(), self.packing)?;
+        match self.join()? {
+            Part::Lead(builder) => builder.start(),
+            Part::Follow(follower) => Err(EngineError::Follows { rank: follower.rank() }),
+        }
+    }
+
+    fn start(self) -> Result<Engine, EngineError> {
+        let devices = own_devices(self.select()?, self.lead.as_deref())?;
+        let placement = self.strategy_in_effect().placement(devices.len(), self.packing)?;
         let launcher: Arc<WorkerLauncher> = match self.workers {
             Workers::Threads(workload) => Arc::new(thread_launcher(workload)),
-            Workers::Processes => Arc::new(ProcessLauncher::current_exe()?),
+            Workers::Processes => process_launcher(self.lead.as_ref())?,
         };
         let layout = ArtifactLayout::new(self.artifact_dir);
         let names = Names::new(layout.clone())?;
@@ -130,7 +149,16 @@ impl EngineBuilder {
             progress_timeout: self.progress_timeout,
             ids: Box::new(Names::new(layout.clone())?),
         })?;
-        Ok(Engine { inner: Arc::new(Inner { system, layout, names: Mutex::new(names), devices }) })
+        let (names, lead) = (Mutex::new(names), self.lead);
+        Ok(Engine { inner: Arc::new(Inner { system, layout, names, devices, _lead: lead }) })
+    }
+
+    pub(super) fn select(&self) -> Result<Vec<DeviceInfo>, EngineError> {
+        Ok(select_among(self.accelerator, &self.devices, &self.supported)?)
+    }
+
+    pub(super) fn has_process_workers(&self) -> bool {
+        matches!(self.workers, Workers::Processes)
     }
 }
 
@@ -148,6 +176,8 @@ pub(super) struct Inner {
     pub(super) layout: ArtifactLayout,
     names: Mutex<Names>,
     devices: Vec<DeviceInfo>,
+    /// Let go last: the other processes of the job leave when nothing is left to follow.
+    _lead: Option<Arc<Lead>>,
 }
 
 impl Inner {
@@ -167,6 +197,8 @@ impl Engine {
             devices: vec!["auto".to_owned()],
             supported: DeviceKind::ALL.to_vec(),
             strategy: Strategy::Auto,
+            num_nodes: 1,
+            lead: None,
             packing: RunsPerDevice::ONE,
             lock_dir: PathBuf::from(LOCK_DIR),
             progress_timeout: PROGRESS_TIMEOUT,

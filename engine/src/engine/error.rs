@@ -1,7 +1,10 @@
 //! What can be wrong with an engine or a job before anything runs.
 
 use engine_actors::system::{JobError, StartError};
-use engine_devices::{InventoryError, LaunchError, PlacementError};
+use engine_devices::{
+    AllocationError, DeviceId, FollowError, InventoryError, LaunchError, PlacementError, SessionError,
+    Strategy,
+};
 use thiserror::Error;
 
 use crate::artifacts::ArtifactError;
@@ -20,6 +23,44 @@ pub enum EngineError {
     /// This program can not be started again as a worker.
     #[error(transparent)]
     Launch(#[from] LaunchError),
+    /// Data parallelism on threads.
+    #[error(
+        "data parallelism needs a process for each device: call process_workers() on the builder, and \
+         worker::run_if_worker first thing in main"
+    )]
+    RanksAreProcesses,
+    /// Devices that can not train one run together.
+    #[error("{device} can not train a run together with others: use one device, or another --accelerator")]
+    NoRanks {
+        /// The device.
+        device: DeviceId,
+    },
+    /// Several machines with a strategy that gives each run one device.
+    #[error(
+        "`num-nodes` {nodes} trains one run on all nodes, and `{strategy}` places runs side by side: use `ddp`, or \
+         start one engine on each node"
+    )]
+    OneRunOnNodes {
+        /// Machines asked for.
+        nodes: u32,
+        /// The strategy.
+        strategy: Strategy,
+    },
+    /// What the launcher of the job says.
+    #[error(transparent)]
+    Allocation(#[from] AllocationError),
+    /// The folder by which the other ranks follow.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// This process was to follow another.
+    #[error(transparent)]
+    Follow(#[from] FollowError),
+    /// An engine was to be built in a process that follows another.
+    #[error("this process is rank {rank} of a job and follows rank 0: call join() and follow()")]
+    Follows {
+        /// The rank.
+        rank: u32,
+    },
     /// The actors did not start.
     #[error(transparent)]
     Start(#[from] StartError),

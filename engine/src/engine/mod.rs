@@ -7,9 +7,11 @@ mod builder;
 mod error;
 mod events;
 mod jobs;
+mod ranks;
 mod request;
 
 pub use builder::{Engine, EngineBuilder};
 pub use error::EngineError;
 pub use events::EventStream;
+pub use ranks::{Follower, Part};
 pub use request::{CvRequest, RunRequest, TuneRequest};

@@ -6,7 +6,10 @@ use engine_actors::plan::{AfterTune, Cell, Hyperparameters, RunTask};
 use engine_actors::ports::Sampler;
 use engine_actors::score::{Scoring, ScoringError};
 use engine_devices::suggest::did_you_mean;
-use engine_devices::{Accelerator, DeviceKind, InventoryError, PlacementError, Strategy};
+use engine_devices::{
+    Accelerator, Allocation, AllocationError, DeviceKind, InventoryError, PlacementError, Strategy,
+    select_among,
+};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -16,7 +19,7 @@ use super::settings::{SegmentationHyperparameters, SegmentationSettings};
 use super::workload::SegmentationWorkload;
 use crate::backend::{BackendError, BackendName, ComputeDevice};
 use crate::config::{
-    ConfigError, EngineConfig, HyperparameterError, Trials, check_hyperparameters, check_space,
+    Command, ConfigError, EngineConfig, HyperparameterError, Trials, check_hyperparameters, check_space,
 };
 use crate::engine::{CvRequest, Engine, EngineBuilder, RunRequest, TuneRequest};
 use crate::metrics::{ConfusionCounts, EvaluationCounts};
@@ -65,6 +68,18 @@ pub enum PlanError {
     /// The strategy.
     #[error(transparent)]
     Placement(#[from] PlacementError),
+    /// What the launcher of a job on several machines says.
+    #[error(transparent)]
+    Allocation(#[from] AllocationError),
+    /// Several devices for one run without libtorch.
+    #[error(
+        "{what} can not train one run on several devices: gradients travel by libtorch, so use `--backend tch` in \
+         a build with `--features tch`, or one device"
+    )]
+    NoExchange {
+        /// What can not.
+        what: String,
+    },
     /// There is no search space.
     #[error("there is no search space: give a file with a table `hyperparameters` by --hpconfig")]
     NoSearchSpace,
@@ -93,10 +108,14 @@ pub struct TuneJob {
 pub fn builder(config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
     let accelerator: Accelerator = config.device.accelerator.parse()?;
     let strategy: Strategy = config.device.strategy.parse()?;
-    if config.device.num_nodes > 1 {
-        return Err(PlacementError::NoRanks { nodes: config.device.num_nodes }.into());
+    let nodes = config.device.num_nodes;
+    if nodes > 1 && Allocation::from_env()?.is_none() {
+        return Err(PlacementError::NoRanks { nodes }.into());
     }
     let backend = chosen_backend(config.settings.backend.as_deref())?;
+    if trains_together(config, strategy) {
+        exchanges_gradients(backend)?;
+    }
     Ok(Engine::builder(SegmentationWorkload)
         .process_workers()
         .artifact_dir(&config.artifact_dir)
@@ -104,6 +123,7 @@ pub fn builder(config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
         .devices(config.device.devices.iter().cloned())
         .supported(supported(backend))
         .strategy(strategy)
+        .num_nodes(nodes)
         .runs_per_device(config.device.runs_per_device)
         .lock_dir(&config.device.lock_dir)
         .progress_timeout(config.device.progress_timeout))
@@ -117,15 +137,44 @@ pub(super) fn chosen_backend(name: Option<&str>) -> Result<Option<BackendName>, 
     }
 }
 
+/// Whether more than one device trains each run. Devices that are not there are the builder's to report.
+fn trains_together(config: &EngineConfig, strategy: Strategy) -> bool {
+    let several = || {
+        let accelerator = config.device.accelerator.parse().unwrap_or_default();
+        let backend = config.settings.backend.as_deref().and_then(|name| name.parse().ok());
+        let devices = select_among(accelerator, &config.device.devices, &supported(backend));
+        devices.is_ok_and(|devices| devices.len() > 1)
+    };
+    config.device.num_nodes > 1 || strategy.is_data_parallel() && several()
+}
+
+/// Gradients travel between processes by libtorch's collectives, between tensors of libtorch.
+fn exchanges_gradients(backend: Option<BackendName>) -> Result<(), PlanError> {
+    match backend {
+        None if BackendName::Tch.is_compiled_in() => Ok(()),
+        Some(BackendName::Tch) => Ok(()),
+        Some(other) => Err(PlanError::NoExchange { what: format!("backend `{other}`") }),
+        None => Err(PlanError::NoExchange { what: "this build".to_owned() }),
+    }
+}
+
 /// What the user should know of a configuration that runs, but not quite as it says.
-pub fn notes(config: &EngineConfig) -> Vec<String> {
+pub fn notes(config: &EngineConfig, command: Command) -> Vec<String> {
     let wandb = config.wandb.as_ref().map(|wandb| {
         format!(
             "tracking on W&B ({}/{}) is not available yet: metrics.csv, events.jsonl and the tables hold everything",
             wandb.entity, wandb.project
         )
     });
-    wandb.into_iter().collect()
+    let strategy = config.device.strategy.parse().unwrap_or_default();
+    let forked = matches!(command, Command::Cv | Command::Tune)
+        && strategy == Strategy::Ddp
+        && trains_together(config, strategy);
+    let forked = forked.then(|| {
+        "strategy ddp is used as ddp_fork: this process starts the ranks of one run after another and is none of them"
+            .to_owned()
+    });
+    wandb.into_iter().chain(forked).collect()
 }
 
 /// The kinds of device a backend, or any of this build, computes on here.
