@@ -111,7 +111,7 @@ impl EngineBuilder {
         if !self.has_process_workers() {
             return Err(EngineError::RanksAreProcesses);
         }
-        match devices.iter().find(|device| device.kind == DeviceKind::Mps) {
+        match devices.iter().find(|device| device.kind == DeviceKind::Mps || device.mig_parent.is_some()) {
             Some(device) => Err(EngineError::NoRanks { device: device.id.clone() }),
             None => Ok(()),
         }
