@@ -5,12 +5,15 @@
 //! - [`lease`]: the book of leases, synchronous and pure
 //! - [`rank`]: which process of a data-parallel run this is
 //! - [`allocation`]: which of the processes that `srun` or `torchrun` started this is
+//! - `c10d`: the exchanges of such a run (feature `tch`)
 //! - [`frame`]: one message on a pipe
 //! - [`worker`]: child processes and named threads behind one interface
 //!
 //! No actor, no async runtime and no file format belongs here.
 
 pub mod allocation;
+#[cfg(feature = "tch")]
+pub mod c10d;
 pub mod frame;
 pub mod inventory;
 pub mod lease;

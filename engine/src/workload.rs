@@ -51,6 +51,13 @@ impl RunContext {
         self.stop.load(Ordering::Relaxed)
     }
 
+    /// A context that hears the same stop and says nothing: for the ranks of a data-parallel run that are not the
+    /// first.
+    #[must_use]
+    pub fn muted(&self) -> Self {
+        Self::new(|_| {}, Arc::clone(&self.stop))
+    }
+
     /// Data and model stand.
     pub fn prepared(&self, train_samples: u64, val_samples: u64, parameters: u64, device: String) {
         self.tell(FromWorker::Prepared { train_samples, val_samples, parameters, device });

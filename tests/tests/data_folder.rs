@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use engine::augment::Pipeline;
 use engine::data::{
-    Batch, DataError, DataFolder, Loader, LoaderConfig, SynthConfig, WarningKind, check_all, synthesise,
-    validate,
+    Batch, DataError, DataFolder, Loader, LoaderConfig, Remainder, Shard, SynthConfig, WarningKind,
+    check_all, synthesise, validate,
 };
 use engine::segmentation::settings::{FoldMethod, SegmentationSettings, TestSplit};
 use engine_tests::damage::{Columns, edit_json, edit_table, write_v2};
@@ -48,6 +48,7 @@ fn settings(dir: &Path) -> SegmentationSettings {
         num_workers: 0,
         save_top_k: 1,
         log_every_n_steps: 0,
+        accumulate_grad_batches: 1,
         check_val_every_n_epoch: 1,
         plot_every_n_val_epochs: 0,
         weights_from_checkpoint: None,
@@ -410,6 +411,7 @@ fn config(batch_size: usize, workers: usize) -> LoaderConfig {
         augment: None,
         augment_seed: 0,
         ahead: 2,
+        shard: None,
     }
 }
 
@@ -475,6 +477,33 @@ fn samples_in_memory_are_decoded_once_and_stay_as_they_were() {
     std::fs::remove_dir_all(&dir).unwrap();
     let again: Vec<_> = loader.epoch(0).collect::<Result<_, _>>().unwrap();
     assert!(first == again);
+}
+
+#[test]
+fn shards_take_turns_in_one_order() {
+    let directory = TempDir::new().unwrap();
+    let folder = Arc::new(DataFolder::open(synthetic(&directory), None).unwrap());
+    let rows: Vec<usize> = (0..11).collect();
+    let order = |shard: Option<Shard>, rows: &[usize]| -> Vec<usize> {
+        let config = LoaderConfig { shuffle: Some(42), shard, ..config(2, 1) };
+        epoch(&folder, rows.to_vec(), config, 3).iter().flat_map(|batch| batch.rows.clone()).collect()
+    };
+    let whole = order(None, &rows);
+    let shards = |remainder, rows: &[usize]| -> Vec<Vec<usize>> {
+        (0..4).map(|rank| order(Some(Shard { rank, world: 4, remainder }), rows)).collect()
+    };
+    let at = |places: &[usize]| -> Vec<usize> { places.iter().map(|place| whole[*place]).collect() };
+    let left = shards(Remainder::Leave, &rows);
+    assert_eq!(left, [at(&[0, 4, 8]), at(&[1, 5, 9]), at(&[2, 6, 10]), at(&[3, 7])]);
+    assert_eq!(shards(Remainder::Repeat, &rows)[3], at(&[3, 7, 0]));
+    // Fewer samples than shards: one has none, and its epoch ends at once.
+    assert!(shards(Remainder::Leave, &rows[..3])[3].is_empty());
+    let shard = Some(Shard { rank: 1, world: 2, remainder: Remainder::Repeat });
+    let dropping = |batch_size| LoaderConfig { drop_last: true, shard, ..config(batch_size, 1) };
+    let loader = Loader::new(Arc::clone(&folder), rows.clone(), dropping(4)).unwrap();
+    assert_eq!((loader.batches_per_epoch(), loader.samples_per_epoch(), loader.epoch(0).count()), (1, 4, 1));
+    let refused = Loader::new(folder, rows, dropping(7)).unwrap_err();
+    assert!(matches!(refused, DataError::BatchLargerThanSet { batch_size: 7, samples: 6, .. }));
 }
 
 #[test]

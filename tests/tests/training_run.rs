@@ -59,6 +59,7 @@ impl Ground {
             num_workers: 1,
             save_top_k: 1,
             log_every_n_steps: 1,
+            accumulate_grad_batches: 1,
             check_val_every_n_epoch: 1,
             plot_every_n_val_epochs: 0,
             weights_from_checkpoint: None,

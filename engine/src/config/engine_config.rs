@@ -202,6 +202,7 @@ impl Reader<'_> {
             num_workers: self.count("num-workers")?,
             save_top_k: self.whole("save-top-k")?,
             log_every_n_steps: self.count("log-every-n-steps")?,
+            accumulate_grad_batches: self.count("accumulate-grad-batches")?,
             check_val_every_n_epoch: self.count("check-val-every-n-epoch")?,
             plot_every_n_val_epochs: self.count("plot-every-n-val-epochs")?,
             weights_from_checkpoint: self.path("weights-from-checkpoint"),

@@ -276,6 +276,8 @@ const OPTIONS: &[OptionSpec] = &[
         "Best checkpoints kept; 0 = none, -1 = all",
     )
     .default("1"),
+    training("accumulate-grad-batches", AT_LEAST_1, "Batches whose gradients make one optimizer step")
+        .default("1"),
     training("weights-from-checkpoint", Kind::Path, "Start from the weights of this checkpoint")
         .absent("none")
         .only(MODEL),
@@ -294,7 +296,7 @@ const OPTIONS: &[OptionSpec] = &[
     hyperparameter("gamma", Kind::Float, "Factor of the learning rate per epoch").default("0.9"),
     hyperparameter("focal-loss-alpha", Kind::Float, "Weight of the positive class").absent("none"),
     hyperparameter("focal-loss-gamma", Kind::Float, "Focusing exponent of the focal loss").default("2.0"),
-    hyperparameter("batch-size", AT_LEAST_1, "Samples per optimizer step").default("8"),
+    hyperparameter("batch-size", AT_LEAST_1, "Samples per batch, on each device of the run").default("8"),
     logging("artifact-dir", Kind::Path, "Folder for everything that is written").default("artifacts"),
     logging("log-every-n-steps", AT_LEAST_0, "Log train metrics every so many steps; 0 = never")
         .default("10")
@@ -427,6 +429,7 @@ mod tests {
             ("early-stopping-patience", Some("5")),
             ("num-workers", Some("0")),
             ("save-top-k", Some("1")),
+            ("accumulate-grad-batches", Some("1")),
             ("artifact-dir", Some("artifacts")),
             ("log-every-n-steps", Some("10")),
             ("check-val-every-n-epoch", Some("3")),

@@ -13,6 +13,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 
 use super::error::DataError;
 use super::folder::{DataFolder, Sample};
+use super::shard::Shard;
 use crate::augment::{self, Pipeline};
 use crate::rng::SplitMix64;
 
@@ -35,6 +36,8 @@ pub struct LoaderConfig {
     pub augment_seed: u64,
     /// Batches prepared before they are asked for; at least one a thread.
     pub ahead: usize,
+    /// This process's share of the samples, taken after they are shuffled; `None` = all of them.
+    pub shard: Option<Shard>,
 }
 
 /// Some samples, one after another.
@@ -95,8 +98,9 @@ impl Loader {
         if config.batch_size == 0 {
             return Err(DataError::BatchOfNone { path: path() });
         }
-        if config.drop_last && config.batch_size > rows.len() {
-            let (batch_size, samples) = (config.batch_size, rows.len());
+        let samples = config.shard.map_or(rows.len(), |shard| shard.len(rows.len()));
+        if config.drop_last && config.batch_size > samples {
+            let batch_size = config.batch_size;
             return Err(DataError::BatchLargerThanSet { batch_size, samples, path: path() });
         }
         let (_, height, width) = folder.shape();
@@ -112,18 +116,23 @@ impl Loader {
         Ok(Self { source, rows, config })
     }
 
-    /// Batches of one epoch.
+    /// Batches of one epoch. None where this process has no share of the samples.
     pub fn batches_per_epoch(&self) -> usize {
         if self.config.drop_last {
-            self.rows.len() / self.config.batch_size
+            self.samples() / self.config.batch_size
         } else {
-            self.rows.len().div_ceil(self.config.batch_size)
+            self.samples().div_ceil(self.config.batch_size)
         }
     }
 
     /// Samples of one epoch, those of a dropped last batch left out.
     pub fn samples_per_epoch(&self) -> usize {
-        self.rows.len().min(self.batches_per_epoch() * self.config.batch_size)
+        self.samples().min(self.batches_per_epoch() * self.config.batch_size)
+    }
+
+    /// Samples of this process.
+    fn samples(&self) -> usize {
+        self.config.shard.map_or(self.rows.len(), |shard| shard.len(self.rows.len()))
     }
 
     /// Starts loading an epoch. What is drawn at random depends on the seeds, the epoch and the row alone.
@@ -134,8 +143,11 @@ impl Loader {
         if let Some(seed) = self.config.shuffle {
             SplitMix64::keyed(seed, u64::from(epoch)).shuffle(&mut rows);
         }
+        if let Some(shard) = self.config.shard {
+            rows = shard.of(&rows);
+        }
         let batches = self.batches_per_epoch();
-        let workers = self.config.workers.clamp(1, batches);
+        let workers = self.config.workers.clamp(1, batches.max(1));
         let ahead = self.config.ahead.clamp(workers, batches.max(workers));
         let (order, orders) = bounded(ahead);
         let (done, results) = bounded(ahead);
@@ -370,6 +382,7 @@ mod tests {
             augment: None,
             augment_seed: 0,
             ahead: 2,
+            shard: None,
         };
         let mut loader = Loader::new(Arc::clone(&folder), (0..6).collect(), config).unwrap();
         // Room for three samples: the second batch indexes beyond it.

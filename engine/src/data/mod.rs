@@ -10,7 +10,7 @@
 //! Labels are 0 negative, 1 positive, 2 ignored. A chunk that is not on disk is all fill value.
 //!
 //! Invariants
-//! - `DATA-1` the order of samples depends on seed and epoch alone, never on the number of threads.
+//! - `DATA-1` the order of samples depends on seed and epoch alone, never on the number of threads; shards take turns in it.
 //! - `DATA-2` no sample reaches training with a value of x that is not finite or a label other than 0, 1, 2.
 //! - `DATA-3` an epoch that is dropped leaves no thread behind.
 //! - `DATA-4` a synthetic folder appears whole or not at all.
@@ -21,6 +21,7 @@ mod folder;
 mod geometry;
 mod loader;
 mod metadata;
+mod shard;
 mod synth;
 mod validate;
 mod zarr;
@@ -29,6 +30,7 @@ pub use error::DataError;
 pub use folder::{DataFolder, Sample};
 pub use geometry::Footprint;
 pub use loader::{Batch, EpochIter, Loader, LoaderConfig};
+pub use shard::{Remainder, Shard};
 pub use synth::{SynthConfig, SynthReport, synthesise};
 pub use validate::{
     FoldReport, PartReport, RegionReport, Report, ValueReport, Warning, WarningKind, check_all, validate,

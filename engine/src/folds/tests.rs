@@ -34,6 +34,7 @@ fn settings(test_split: Option<TestSplit>, method: FoldMethod, total_folds: u32)
         num_workers: 0,
         save_top_k: 1,
         log_every_n_steps: 0,
+        accumulate_grad_batches: 1,
         check_val_every_n_epoch: 1,
         plot_every_n_val_epochs: 0,
         weights_from_checkpoint: None,

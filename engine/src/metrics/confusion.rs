@@ -56,6 +56,19 @@ impl ConfusionCounts {
         }
     }
 
+    /// The counts as numbers that processes can add up, exact below 2⁵³.
+    pub fn to_flat(&self) -> [f64; 4] {
+        [self.true_positives, self.false_positives, self.false_negatives, self.true_negatives]
+            .map(|count| count as f64)
+    }
+
+    /// The counts of [`ConfusionCounts::to_flat`], added up or not.
+    pub fn from_flat(flat: [f64; 4]) -> Self {
+        let [true_positives, false_positives, false_negatives, true_negatives] =
+            flat.map(|count| count as u64);
+        Self { true_positives, false_positives, false_negatives, true_negatives }
+    }
+
     /// Pixels that counted.
     pub fn pixels(&self) -> u64 {
         self.true_positives + self.false_positives + self.false_negatives + self.true_negatives

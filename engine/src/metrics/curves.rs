@@ -93,6 +93,16 @@ impl ThresholdCounts {
         bins[reached(thresholds, probability)] += 1;
     }
 
+    /// Every count: positives, then negatives.
+    pub(super) fn counts(&self) -> impl Iterator<Item = u64> {
+        self.positives.iter().chain(&self.negatives).copied()
+    }
+
+    /// Every count, in the same order, to be set.
+    pub(super) fn counts_mut(&mut self) -> impl Iterator<Item = &mut u64> {
+        self.positives.iter_mut().chain(&mut self.negatives)
+    }
+
     /// True and false positives where a probability of at least the k-th threshold counts as positive.
     fn positives_at(bins: &[u64]) -> Vec<f64> {
         let mut above: Vec<f64> = bins[1..]

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::confusion::check_sizes;
 use super::curves::thresholds;
-use super::{ConfusionCounts, MetricsError, PrecisionRecallCurve, RocCurve, ThresholdCounts};
+use super::{ConfusionCounts, MetricsError, PrecisionRecallCurve, RocCurve, THRESHOLDS, ThresholdCounts};
+
+/// Numbers in [`EvaluationCounts::to_flat`].
+pub const FLAT_COUNTS: usize = 4 + 2 * (THRESHOLDS + 1);
 
 /// Counts of a pass at threshold 0.5 and at the curves' thresholds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +72,27 @@ impl EvaluationCounts {
         self.add_probabilities(probabilities, targets)
     }
 
+    /// Every count as a number that processes can add up, exact below 2⁵³.
+    pub fn to_flat(&self) -> [f64; FLAT_COUNTS] {
+        let mut flat = [0.0; FLAT_COUNTS];
+        let (confusion, curves) = flat.split_at_mut(4);
+        confusion.copy_from_slice(&self.confusion.to_flat());
+        for (flat, count) in curves.iter_mut().zip(self.curves.counts()) {
+            *flat = count as f64;
+        }
+        flat
+    }
+
+    /// The counts of [`EvaluationCounts::to_flat`], added up or not.
+    pub fn from_flat(flat: &[f64; FLAT_COUNTS]) -> Self {
+        let [tp, fp, fn_, tn, ref at_thresholds @ ..] = *flat;
+        let mut curves = ThresholdCounts::default();
+        for (count, flat) in curves.counts_mut().zip(at_thresholds) {
+            *count = *flat as u64;
+        }
+        Self { confusion: ConfusionCounts::from_flat([tp, fp, fn_, tn]), curves }
+    }
+
     /// The ten metrics that go with the loss, named `{prefix}/Accuracy` and so on.
     pub fn metrics(&self, prefix: &str) -> Metrics {
         let mut metrics = self.confusion.metrics(prefix);
@@ -85,5 +109,25 @@ impl EvaluationCounts {
             cmx: self.confusion.matrix_by_truth(),
             cmx_counts: self.confusion.matrix(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_several_processes_add_up_to_those_of_one() {
+        let probabilities = [0.01, 0.3, 0.55, 0.99, 1.0, 0.5, 0.2, 0.7];
+        let targets = [0, 1, 0, 1, 1, 2, 0, 1];
+        let count = |range: std::ops::Range<usize>| {
+            let mut counts = EvaluationCounts::default();
+            counts.add_probabilities(&probabilities[range.clone()], &targets[range]).unwrap();
+            counts
+        };
+        let (all, first, second) = (count(0..8), count(0..3).to_flat(), count(3..8).to_flat());
+        let sum: [f64; FLAT_COUNTS] = std::array::from_fn(|at| first[at] + second[at]);
+        assert_eq!(EvaluationCounts::from_flat(&sum), all);
+        assert_eq!(all.to_flat().iter().sum::<f64>(), 14.0, "seven pixels count, in two ways");
     }
 }

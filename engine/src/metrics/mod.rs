@@ -12,7 +12,7 @@ mod evaluation;
 pub use confusion::ConfusionCounts;
 pub use curves::{PrecisionRecallCurve, RocCurve, THRESHOLDS, ThresholdCounts, thresholds};
 pub use device::DeviceCounts;
-pub use evaluation::{CurveData, EvaluationCounts};
+pub use evaluation::{CurveData, EvaluationCounts, FLAT_COUNTS};
 
 /// Target of a negative pixel.
 pub(super) const NEGATIVE: u8 = 0;

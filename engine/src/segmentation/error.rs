@@ -4,6 +4,7 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use engine_actors::outcome::{Cause, Failure};
+use engine_devices::rank::RankError;
 
 use crate::augment::AugmentError;
 use crate::backend::BackendError;
@@ -12,6 +13,7 @@ use crate::metrics::MetricsError;
 use crate::models::ModelError;
 use crate::training::OptimizerError;
 use crate::training::checkpoint::CheckpointError;
+use crate::training::parallel::ExchangeError;
 
 /// Why a run can not be done or go on.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +47,50 @@ pub enum RunError {
         batch_size: usize,
         /// Samples there are.
         samples: usize,
+    },
+    /// No whole batch can be made on every device of the run.
+    #[error(
+        "`batch_size` is {batch_size} on each of {world} devices, {} in all, but the train set has {samples} samples; \
+         choose {} or less, or fewer devices",
+        batch_size * world,
+        samples / world
+    )]
+    BatchesLargerThanTrainSet {
+        /// Samples asked for on each device.
+        batch_size: usize,
+        /// Devices.
+        world: usize,
+        /// Samples there are.
+        samples: usize,
+    },
+    /// The environment does not say which rank of the run this is.
+    #[error(transparent)]
+    Rank(#[from] RankError),
+    /// There is no place for this rank in what the run was given.
+    #[error(
+        "the run was given {places} devices on this machine, none of them for the process of LOCAL_RANK={local_rank}"
+    )]
+    NoPlaceForRank {
+        /// Devices.
+        places: usize,
+        /// Number of the process on its machine.
+        local_rank: u32,
+    },
+    /// The ranks of the run could not tell each other what they had to.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    /// The ranks do not go on from the same point.
+    #[error(
+        "rank {rank} goes on from {theirs}, rank 0 from {ours}; every rank has to see the same run folder, \
+         on a file system all machines share"
+    )]
+    RanksDiffer {
+        /// The first rank that differs.
+        rank: usize,
+        /// Where it is.
+        theirs: String,
+        /// Where rank 0 is.
+        ours: String,
     },
     /// A test was asked for, but nothing is held out.
     #[error("there is no test split to test on; set `data-split-method` and `data-split-by`")]
@@ -108,6 +154,16 @@ pub enum RunError {
         /// The loss.
         loss: f64,
     },
+    /// The loss of another rank is not finite.
+    #[error(
+        "the loss is not finite at step {step} of epoch {epoch} on another rank; its own failure says more"
+    )]
+    DivergedElsewhere {
+        /// Epoch, from 0.
+        epoch: u32,
+        /// The step, from 1, that was not taken.
+        step: u64,
+    },
     /// The device did not hand a value back.
     #[error("the loss can not be read from the device: {reason}")]
     LostValue {
@@ -142,7 +198,8 @@ impl RunError {
     pub fn cause(&self) -> Cause {
         match self {
             Self::Data(_) => Cause::Data,
-            Self::Diverged { .. } => Cause::Diverged,
+            Self::Diverged { .. } | Self::DivergedElsewhere { .. } => Cause::Diverged,
+            Self::Exchange(error) if error.is_loss() => Cause::Lost,
             Self::Unreadable { .. } | Self::Figure { .. } => Cause::Io,
             Self::Checkpoint(CheckpointError::Io { .. }) => Cause::Io,
             Self::LostValue { .. } | Self::Metrics(_) => Cause::Lost,

@@ -8,8 +8,9 @@ use super::error::RunError;
 use super::tally::{Sums, value};
 use crate::data::{Batch, Loader};
 use crate::loss::FocalLoss;
-use crate::metrics::{CurveData, EvaluationCounts};
+use crate::metrics::{CurveData, EvaluationCounts, FLAT_COUNTS};
 use crate::models::SegmentationModel;
+use crate::training::parallel::Exchange;
 use crate::workload::RunContext;
 
 /// What a pass found.
@@ -23,6 +24,8 @@ pub(super) struct Evaluation {
 /// A pass over a set: what it is of, and how it is told.
 pub(super) struct Pass<'a> {
     pub(super) context: &'a RunContext,
+    /// With whom the set is shared.
+    pub(super) exchange: &'a dyn Exchange,
     pub(super) device: &'a Device,
     pub(super) loss: FocalLoss,
     pub(super) phase: Phase,
@@ -34,7 +37,8 @@ impl Pass<'_> {
     /// Evaluates a model in evaluation mode over every batch of `loader`; `None` if the run was asked to
     /// stop before the end.
     ///
-    /// Everything is summed over the pass and divided once: a batch weighs as much as it has pixels.
+    /// Everything is summed over the pass, and over the ranks that share the set, and divided once: a batch weighs as
+    /// much as it has pixels. All ranks come to the same numbers, and all to `None` if one of them was asked to stop.
     pub(super) fn run(
         &self,
         model: &SegmentationModel,
@@ -44,9 +48,11 @@ impl Pass<'_> {
         let mut counts = EvaluationCounts::default();
         let (mut total, mut pixels) = (0.0, 0.0);
         let batches = loader.batches_per_epoch();
+        let mut stops = false;
         for (number, batch) in loader.epoch(0).enumerate() {
-            if self.context.stop_requested() {
-                return Ok(None);
+            stops = self.context.stop_requested();
+            if stops {
+                break;
             }
             let batch = batch?;
             let labels = batch.y.clone();
@@ -58,6 +64,15 @@ impl Pass<'_> {
             pixels += value(sums.pixels)?;
             self.context.progress(self.progress(number + 1, batches));
         }
+        let mut sums = vec![f64::from(u8::from(stops)), total, pixels];
+        sums.extend(counts.to_flat());
+        self.exchange.sum(&mut sums)?;
+        if sums[0] > 0.0 {
+            return Ok(None);
+        }
+        let [total, pixels] = [sums[1], sums[2]];
+        let counts: [f64; FLAT_COUNTS] = std::array::from_fn(|at| sums[3 + at]);
+        let counts = EvaluationCounts::from_flat(&counts);
         let mut metrics = counts.metrics(prefix);
         metrics.insert(format!("{prefix}/loss"), Sums::mean_loss(total, pixels));
         Ok(Some(Evaluation { metrics, curves: counts.curve_data() }))

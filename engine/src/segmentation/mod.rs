@@ -7,7 +7,7 @@
 //! # What is logged
 //! | names | when | over |
 //! |---|---|---|
-//! | `train/{metric}_step` | every `log-every-n-steps` steps | that step's batch |
+//! | `train/{metric}_step` | every `log-every-n-steps` steps | that step's last batch |
 //! | `learning_rate`, `train/device/{samples,batches}_per_second`, `train/time` | with each of these rows, and at an epoch's end if the last such row lies further back | the steps since the row before |
 //! | `train/{metric}` | at the end of each epoch | the epoch, from summed counts |
 //! | `val/{metric}` | after each validation | the whole validation set, from summed counts |
@@ -17,6 +17,13 @@
 //! value and an epoch's apart where both fall on the same row. `train/time` is in seconds since training
 //! began, earlier attempts included; `val/loss` is the mean over all pixels that count, so a batch weighs
 //! as much as it has of them.
+//!
+//! # Several processes
+//! Where [`Rank::from_env`](engine_devices::rank::Rank::from_env) says so, this is one process of several that train the
+//! run's model together, by [`parallel`](crate::training::parallel). Each trains on its share of every epoch and
+//! validates its share of the validation set; what is logged is of all of them, except time and throughput, which are
+//! rank 0's. Rank 0 speaks, writes checkpoints and figures, and tests; the others do neither. A stop that one rank is
+//! asked for, and a loss that is not finite on one, end all of them at the same step.
 //!
 //! # Invariants
 //! - `RUN-1` the same seed, device kind and thread count give the same losses, bit for bit on the CPU.
@@ -36,6 +43,7 @@ mod prepare;
 mod resume;
 pub mod settings;
 mod setup;
+mod step;
 mod tally;
 mod train;
 mod weights;

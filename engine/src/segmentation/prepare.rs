@@ -10,7 +10,7 @@ use super::error::RunError;
 use super::setup::Setup;
 use super::weights;
 use crate::augment::Pipeline;
-use crate::data::{DataFolder, Loader, LoaderConfig};
+use crate::data::{DataFolder, Loader, LoaderConfig, Remainder, Shard};
 use crate::folds::{Division, divide, divide_without_folds};
 use crate::models::SegmentationModel;
 use crate::training::checkpoint::ModelShape;
@@ -42,7 +42,8 @@ pub(super) fn divide_rows(setup: &Setup, folder: &DataFolder) -> Result<Division
     Ok(division)
 }
 
-/// Batches to train on: shuffled and augmented by the run's seed, the last short one left out.
+/// Batches to train on: this process's share of the samples, shuffled and augmented by the run's seed, the last short
+/// batch left out.
 pub(super) fn train_loader(
     setup: &Setup,
     folder: &Arc<DataFolder>,
@@ -50,8 +51,12 @@ pub(super) fn train_loader(
     seed: u64,
 ) -> Result<Loader, RunError> {
     let batch_size = setup.batch_size();
-    if batch_size > rows.len() {
-        return Err(RunError::BatchLargerThanTrainSet { batch_size, samples: rows.len() });
+    let (world, samples) = (setup.world(), rows.len());
+    if batch_size.saturating_mul(world) > samples {
+        return Err(match world {
+            1 => RunError::BatchLargerThanTrainSet { batch_size, samples },
+            _ => RunError::BatchesLargerThanTrainSet { batch_size, world, samples },
+        });
     }
     let augment = match setup.hyperparameters.augment.as_deref() {
         None | Some([]) => None,
@@ -62,21 +67,28 @@ pub(super) fn train_loader(
             Some(Arc::new(pipeline))
         }
     };
-    let config =
-        LoaderConfig { shuffle: Some(seed), drop_last: true, augment, augment_seed: seed, ..in_order(setup) };
+    let shard = setup.shard(Remainder::Repeat);
+    let config = LoaderConfig {
+        shuffle: Some(seed),
+        drop_last: true,
+        augment,
+        augment_seed: seed,
+        ..in_order(setup, shard)
+    };
     Ok(Loader::new(Arc::clone(folder), rows, config)?)
 }
 
-/// Batches to validate or test on: every row, in order, as it is.
+/// Batches to validate or test on: every row of the share, or all of them, in order, as it is.
 pub(super) fn evaluation_loader(
     setup: &Setup,
     folder: &Arc<DataFolder>,
     rows: Vec<usize>,
+    shard: Option<Shard>,
 ) -> Result<Loader, RunError> {
-    Ok(Loader::new(Arc::clone(folder), rows, in_order(setup))?)
+    Ok(Loader::new(Arc::clone(folder), rows, in_order(setup, shard))?)
 }
 
-fn in_order(setup: &Setup) -> LoaderConfig {
+fn in_order(setup: &Setup, shard: Option<Shard>) -> LoaderConfig {
     let workers = setup.settings.num_workers as usize;
     LoaderConfig {
         batch_size: setup.batch_size(),
@@ -87,6 +99,7 @@ fn in_order(setup: &Setup) -> LoaderConfig {
         augment: None,
         augment_seed: 0,
         ahead: workers.max(1) + SPARE_BATCHES,
+        shard,
     }
 }
 

@@ -12,6 +12,7 @@ use super::setup::Setup;
 use super::tally::Sums;
 use crate::models::SegmentationModel;
 use crate::training::checkpoint::{Checkpoint, Checkpoints, DataOrder, FORMAT_VERSION, ModelShape, State};
+use crate::training::parallel::{Exchange, gather, share_weights};
 use crate::training::{AdamW, AdamWConfig, EarlyStopping, ExponentialLr, TopK};
 
 /// What a run has come to.
@@ -60,7 +61,9 @@ impl Course {
 
     fn fresh(setup: &Setup, shape: &ModelShape, checkpoints: &Checkpoints) -> Result<Self, RunError> {
         // Left by an attempt that wrote no whole `last`.
-        checkpoints.delete_unknown(|_| false)?;
+        if setup.is_first() {
+            checkpoints.delete_unknown(|_| false)?;
+        }
         let model = fresh_model(setup, shape)?;
         Ok(Self {
             optimizer: AdamW::new(AdamWConfig::default(), trained_names(&model)),
@@ -97,7 +100,9 @@ impl Course {
         // what is on disk.
         let is_own = path.parent() == checkpoints.last().parent();
         top_k.retain(|name| is_own && checkpoints.path(name).is_dir());
-        checkpoints.delete_unknown(|name| top_k.ranked().iter().any(|ranked| ranked.name == name))?;
+        if setup.is_first() {
+            checkpoints.delete_unknown(|name| top_k.ranked().iter().any(|ranked| ranked.name == name))?;
+        }
         let nan_where_null = |(name, value): (String, Option<f64>)| (name, value.unwrap_or(f64::NAN));
         Ok(Self {
             model,
@@ -107,11 +112,34 @@ impl Course {
             top_k,
             order: state.data_order,
             step: state.step,
-            sums: sums(state.epoch_sums, path)?,
+            // They are of all ranks: one of them goes on with them.
+            sums: if setup.is_first() { sums(state.epoch_sums, path)? } else { Sums::default() },
             monitored: state.monitored,
             metrics: state.metrics.into_iter().map(nan_where_null).collect(),
             elapsed: Duration::try_from_secs_f64(state.elapsed_secs).unwrap_or_default(),
         })
+    }
+
+    /// Refuses ranks that do not go on from the same point, and gives all of them rank 0's weights.
+    pub(super) fn shared(mut self, exchange: &dyn Exchange) -> Result<Self, RunError> {
+        let DataOrder { seed, next_epoch, batches_done } = self.order;
+        // A seed is more than a double holds: its halves are not.
+        let own = [
+            self.step as f64,
+            f64::from(next_epoch),
+            f64::from(batches_done),
+            (seed >> 32) as f64,
+            (seed & u64::from(u32::MAX)) as f64,
+        ];
+        let all = gather(exchange, own)?;
+        if let Some(rank) = all.iter().position(|other| *other != all[0]) {
+            let place = |[step, epoch, batches, ..]: [f64; 5]| {
+                format!("step {step}, batch {batches} of epoch {epoch}")
+            };
+            return Err(RunError::RanksDiffer { rank, theirs: place(all[rank]), ours: place(all[0]) });
+        }
+        self.model = share_weights(exchange, self.model)?;
+        Ok(self)
     }
 
     /// The course as a checkpoint taken in `epoch`.

@@ -60,6 +60,9 @@ pub struct SegmentationSettings {
     pub save_top_k: i32,
     /// Log train metrics every so many steps; 0 = never.
     pub log_every_n_steps: u32,
+    /// Batches whose gradients make one optimizer step.
+    #[serde(default = "one")]
+    pub accumulate_grad_batches: u32,
     /// Validate every so many epochs, and at the last; 0 = at the last only.
     pub check_val_every_n_epoch: u32,
     /// Draw figures every so many validations; 0 = never.
@@ -70,6 +73,11 @@ pub struct SegmentationSettings {
     pub continue_from_checkpoint: Option<PathBuf>,
     /// burn backend to compute with: `tch`, `flex`, `cuda`, `wgpu`; `None` = the best one compiled in.
     pub backend: Option<String>,
+}
+
+/// What plans written before there was a choice mean.
+fn one() -> u32 {
+    1
 }
 
 /// Hyperparameters of a segmentation run, read from `RunPlan::hyperparameters`.
@@ -92,7 +100,7 @@ pub struct SegmentationHyperparameters {
     pub focal_loss_alpha: Option<f64>,
     /// Focusing exponent.
     pub focal_loss_gamma: f64,
-    /// Samples per optimizer step.
+    /// Samples per batch, on each device of the run.
     pub batch_size: u32,
     /// Bands to use, in order; none = all of the dataset's.
     pub bands: Option<Vec<String>>,

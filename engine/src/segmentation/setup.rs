@@ -3,14 +3,16 @@
 use burn::tensor::Device;
 use engine_actors::plan::RunPlan;
 use engine_actors::protocol::RunOrder;
-use engine_devices::{DeviceKind, Place, is_worker_process};
+use engine_devices::rank::Rank;
+use engine_devices::{DeviceKind, Grant, Place, is_worker_process};
 use serde_json::Value;
 
 use super::error::RunError;
 use super::settings::{SegmentationHyperparameters, SegmentationSettings};
 use crate::backend::{BackendName, ComputeDevice};
-use crate::training::Kept;
+use crate::data::{Remainder, Shard};
 use crate::training::checkpoint::RunIdentity;
+use crate::training::{Kept, parallel};
 
 /// Everything about a run that does not change while it runs.
 #[derive(Debug, Clone)]
@@ -20,6 +22,10 @@ pub(super) struct Setup {
     pub(super) settings: SegmentationSettings,
     pub(super) hyperparameters: SegmentationHyperparameters,
     pub(super) kept: Kept,
+    /// Which process this is, where several train the run's model.
+    pub(super) rank: Option<Rank>,
+    pub(super) backend: BackendName,
+    pub(super) compute: ComputeDevice,
     pub(super) device: Device,
     /// Where the arithmetic runs, in words.
     pub(super) device_text: String,
@@ -37,8 +43,12 @@ impl Setup {
             serde_json::from_value(Value::Object(plan.hyperparameters.clone()))
                 .map_err(RunError::Hyperparameters)?;
         let kept = check(&settings, &hyperparameters)?;
-        let place = order.grant.places.first().ok_or(RunError::NoPlace)?;
+        let rank = Rank::from_env()?.filter(|rank| rank.world_size > 1);
+        let place = place(&order.grant, rank.as_ref())?;
         let (backend, compute) = backend(&settings, place)?;
+        if rank.is_some() {
+            parallel::available(backend)?;
+        }
         let threads = place.threads.max(1);
         if let Err(error) = backend.set_threads(threads as usize) {
             // Only a host application can have done so; its results are right, its thread count is not ours.
@@ -46,14 +56,21 @@ impl Setup {
         }
         let device = backend.device(compute)?;
         let plural = if threads == 1 { "" } else { "s" };
+        let mut device_text = format!("{}, {threads} thread{plural}", backend.describe(compute));
+        if let Some(rank) = &rank {
+            device_text = format!("{device_text}, rank {} of {}", rank.rank, rank.world_size);
+        }
         Ok(Self {
             plan,
             attempt: order.attempt,
             settings,
             hyperparameters,
             kept,
+            rank,
+            backend,
+            compute,
             device,
-            device_text: format!("{}, {threads} thread{plural}", backend.describe(compute)),
+            device_text,
             looks_are_free: compute == ComputeDevice::Cpu,
         })
     }
@@ -63,9 +80,25 @@ impl Setup {
         self.plan.cell.seed
     }
 
-    /// Samples per optimizer step.
+    /// Samples per batch of this process.
     pub(super) fn batch_size(&self) -> usize {
         self.hyperparameters.batch_size as usize
+    }
+
+    /// Processes that train the run's model.
+    pub(super) fn world(&self) -> usize {
+        self.rank.as_ref().map_or(1, |rank| rank.world_size as usize)
+    }
+
+    /// Whether this process speaks and writes for the run.
+    pub(super) fn is_first(&self) -> bool {
+        self.rank.as_ref().is_none_or(|rank| rank.rank == 0)
+    }
+
+    /// This process's share of the samples.
+    pub(super) fn shard(&self, remainder: Remainder) -> Option<Shard> {
+        let rank = self.rank.as_ref()?;
+        Some(Shard { rank: rank.rank as usize, world: rank.world_size as usize, remainder })
     }
 
     /// Names and ids of the run.
@@ -93,6 +126,9 @@ fn check(
     if settings.max_epochs == 0 {
         return impossible("max-epochs", &0, "train for at least one epoch");
     }
+    if settings.accumulate_grad_batches == 0 {
+        return impossible("accumulate-grad-batches", &0, "take at least one batch per step");
+    }
     if batch_size == 0 {
         return impossible("batch_size", &0, "give at least one sample per step");
     }
@@ -105,6 +141,17 @@ fn check(
     match Kept::from_save_top_k(settings.save_top_k) {
         Some(kept) => Ok(kept),
         None => impossible("save-top-k", &settings.save_top_k, "give -1 (all), 0 (none) or a number"),
+    }
+}
+
+/// The place of this process: the one of its rank, or the only one of its machine.
+fn place<'a>(grant: &'a Grant, rank: Option<&Rank>) -> Result<&'a Place, RunError> {
+    match (grant.places.as_slice(), rank) {
+        ([], _) => Err(RunError::NoPlace),
+        ([place], _) | ([place, ..], None) => Ok(place),
+        (places, Some(rank)) => places
+            .get(rank.local_rank as usize)
+            .ok_or(RunError::NoPlaceForRank { places: places.len(), local_rank: rank.local_rank }),
     }
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::error::RunError;
 use crate::loss::LossSums;
 use crate::metrics::{ConfusionCounts, DeviceCounts};
+use crate::training::parallel::{Exchange, ExchangeError};
 
 /// Losses that may wait on the device before they are read, so that a long epoch holds few tensors.
 const MOST_WAITING: usize = 64;
@@ -24,6 +25,21 @@ pub(super) struct Sums {
 }
 
 impl Sums {
+    /// Adds up those of all ranks, and how many ranks say yes to each question; one exchange.
+    pub(super) fn over_all<const N: usize>(
+        self,
+        exchange: &dyn Exchange,
+        questions: [bool; N],
+    ) -> Result<(Self, [usize; N]), ExchangeError> {
+        let mut flat = vec![self.loss, self.pixels];
+        flat.extend(self.counts.to_flat());
+        flat.extend(questions.map(|yes| f64::from(u8::from(yes))));
+        exchange.sum(&mut flat)?;
+        let counts = ConfusionCounts::from_flat(std::array::from_fn(|at| flat[2 + at]));
+        let answers = std::array::from_fn(|at| flat[6 + at] as usize);
+        Ok((Self { loss: flat[0], pixels: flat[1], counts }, answers))
+    }
+
     fn add_loss(&mut self, loss: f64, pixels: f64) {
         self.loss += loss;
         self.pixels += pixels;
@@ -35,7 +51,7 @@ impl Sums {
     }
 
     /// The nine train metrics, named `train/{metric}{suffix}`.
-    fn metrics(&self, suffix: &str) -> Metrics {
+    pub(super) fn metrics(&self, suffix: &str) -> Metrics {
         let mut metrics = Metrics::new();
         metrics.insert(format!("train/loss{suffix}"), Self::mean_loss(self.loss, self.pixels));
         for (name, value) in self.counts.metrics("train") {
@@ -72,7 +88,7 @@ impl Tally {
         Self { epoch, counts: DeviceCounts::new(device), waiting: Vec::new() }
     }
 
-    /// Adds the loss of a step.
+    /// Adds the loss of a batch of a step.
     pub(super) fn add_loss(&mut self, step: u64, sums: &LossSums) {
         let (total, pixels) = (sums.total.clone().inner(), sums.pixels.clone().inner());
         self.waiting.push(Waiting { step, total, pixels });
@@ -103,36 +119,31 @@ impl Tally {
         Ok(Ok(()))
     }
 
-    /// Adds the predictions of a step.
+    /// Adds the predictions of a batch.
     pub(super) fn add_counts(&mut self, logits: Tensor<3>, target: Tensor<3, Int>) -> Result<(), RunError> {
         Ok(self.counts.add(logits, target)?)
     }
 
-    /// Adds the predictions of a step and returns its metrics, named `train/{metric}_step`.
+    /// Adds the predictions of a batch and returns its sums.
     pub(super) fn add_logged(
         &mut self,
         logits: Tensor<3>,
         target: Tensor<3, Int>,
         sums: &LossSums,
-    ) -> Result<Metrics, RunError> {
+    ) -> Result<Sums, RunError> {
         self.epoch.counts += self.counts.take()?;
         self.counts.add(logits, target)?;
         let counts = self.counts.take()?;
         self.epoch.counts += counts;
         let mut step = Sums { counts, ..Sums::default() };
         step.add_loss(value(sums.total.clone().inner())?, value(sums.pixels.clone().inner())?);
-        Ok(step.metrics("_step"))
+        Ok(step)
     }
 
     /// The sums so far; call [`Tally::settle`] before.
     pub(super) fn sums(&mut self) -> Result<Sums, RunError> {
         self.epoch.counts += self.counts.take()?;
         Ok(self.epoch)
-    }
-
-    /// The metrics of the epoch so far, named `train/{metric}`; call [`Tally::settle`] before.
-    pub(super) fn metrics(&mut self) -> Result<Metrics, RunError> {
-        Ok(self.sums()?.metrics(""))
     }
 }
 

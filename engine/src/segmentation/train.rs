@@ -4,21 +4,24 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::module::Module;
+use burn::optim::GradientsAccumulator;
 use burn::tensor::Device;
 use engine_actors::protocol::{Phase, RunSummary};
 use engine_tracking::{MetricPoint, Metrics};
 
 use super::error::RunError;
-use super::evaluate::{Evaluation, Pass, pixel_logits, to_device};
+use super::evaluate::{Evaluation, Pass};
 use super::figures::write_curves;
 use super::prepare::{evaluation_loader, train_loader};
 use super::resume::Course;
 use super::setup::Setup;
 use super::tally::{Clock, NotFinite, Sums, Tally};
-use crate::data::{Batch, DataFolder, Loader};
+use crate::data::{DataFolder, Loader, Remainder};
 use crate::folds::Division;
 use crate::loss::FocalLoss;
+use crate::models::SegmentationModel;
 use crate::training::checkpoint::{Checkpoints, ModelShape, checkpoint_name};
+use crate::training::parallel::{Exchange, share_buffers};
 use crate::workload::RunContext;
 
 /// What early stopping and the best checkpoints follow; higher is better.
@@ -33,18 +36,25 @@ pub(super) enum End {
     Stopped,
 }
 
-/// One run's training.
+/// One run's training: the whole of it, or one rank's part.
 pub(super) struct Trainer<'a> {
-    setup: &'a Setup,
-    context: &'a RunContext,
+    pub(super) setup: &'a Setup,
+    pub(super) context: &'a RunContext,
+    pub(super) exchange: &'a dyn Exchange,
     shape: ModelShape,
-    device: Device,
-    loss: FocalLoss,
-    train: Loader,
+    pub(super) device: Device,
+    pub(super) loss: FocalLoss,
+    pub(super) train: Loader,
     val: Loader,
     checkpoints: Checkpoints,
-    course: Course,
-    clock: Clock,
+    pub(super) course: Course,
+    pub(super) clock: Clock,
+    /// Gradients of the step under way.
+    pub(super) gathered: GradientsAccumulator<SegmentationModel>,
+    /// The first loss of this rank that is not finite.
+    pub(super) not_finite: Option<NotFinite>,
+    /// Whether a rank was asked to stop, and all know.
+    pub(super) stop_agreed: bool,
 }
 
 impl<'a> Trainer<'a> {
@@ -52,15 +62,16 @@ impl<'a> Trainer<'a> {
     pub(super) fn prepare(
         setup: &'a Setup,
         context: &'a RunContext,
+        exchange: &'a dyn Exchange,
         folder: &Arc<DataFolder>,
         shape: ModelShape,
         division: &Division,
     ) -> Result<Self, RunError> {
-        let checkpoints = Checkpoints::open(setup.plan.run_dir.join("checkpoints"))?;
-        let val = evaluation_loader(setup, folder, division.val.clone())?;
+        let val = evaluation_loader(setup, folder, division.val.clone(), setup.shard(Remainder::Leave))?;
         // Refused before a model is built: a batch larger than the set, an augmentation that does not fit.
         train_loader(setup, folder, division.train.clone(), setup.seed())?;
-        let course = Course::begin(setup, &shape, &checkpoints)?;
+        let checkpoints = open_checkpoints(setup, exchange)?;
+        let course = Course::begin(setup, &shape, &checkpoints)?.shared(exchange)?;
         let train = train_loader(setup, folder, division.train.clone(), course.order.seed)?;
         let (train_samples, val_samples) = (division.train.len() as u64, division.val.len() as u64);
         let parameters = course.model.parameter_count() as u64;
@@ -68,6 +79,7 @@ impl<'a> Trainer<'a> {
         Ok(Self {
             setup,
             context,
+            exchange,
             shape,
             device: setup.device.clone().autodiff(),
             loss: loss(setup),
@@ -76,6 +88,9 @@ impl<'a> Trainer<'a> {
             checkpoints,
             clock: Clock::start(course.elapsed),
             course,
+            gathered: GradientsAccumulator::new(),
+            not_finite: None,
+            stop_agreed: false,
         })
     }
 
@@ -87,9 +102,12 @@ impl<'a> Trainer<'a> {
             let epoch = self.course.order.next_epoch;
             if self.epoch(epoch)? == End::Stopped {
                 self.write_last(epoch)?;
+                self.exchange.barrier()?;
                 return Ok(End::Stopped);
             }
         }
+        // A rank that left while others still listen would look lost to them.
+        self.exchange.barrier()?;
         Ok(End::Done)
     }
 
@@ -118,11 +136,14 @@ impl<'a> Trainer<'a> {
     fn epoch(&mut self, epoch: u32) -> Result<End, RunError> {
         let mut tally = Tally::new(self.course.sums, &self.device);
         let trained = self.train_batches(epoch, &mut tally)?;
-        self.course.sums = tally.sums()?;
+        self.look(&mut tally)?;
+        let (sums, [not_finite]) = tally.sums()?.over_all(self.exchange, [self.not_finite.is_some()])?;
+        self.end_if_not_finite(epoch, not_finite)?;
+        self.course.sums = sums;
         if trained == End::Stopped {
             return Ok(End::Stopped);
         }
-        let mut values = tally.metrics()?;
+        let mut values = sums.metrics("");
         let throughput = self.clock.log();
         if !throughput.is_empty() {
             values.extend(throughput);
@@ -144,70 +165,6 @@ impl<'a> Trainer<'a> {
         Ok(End::Done)
     }
 
-    /// Trains on the batches of the epoch that were not trained on before.
-    fn train_batches(&mut self, epoch: u32, tally: &mut Tally) -> Result<End, RunError> {
-        let done = self.course.order.batches_done;
-        let batches = self.train.batches_per_epoch();
-        if done as usize >= batches {
-            return Ok(End::Done);
-        }
-        let pass = self.pass(Phase::Train, epoch);
-        self.clock.reopen();
-        for (number, batch) in (0..).zip(self.train.epoch(epoch)) {
-            let batch = batch?;
-            if number < done {
-                continue;
-            }
-            if self.context.stop_requested() {
-                self.settle(epoch, tally)?;
-                return Ok(End::Stopped);
-            }
-            self.train_step(epoch, batch, tally)?;
-            self.course.order.batches_done = number + 1;
-            self.context.progress(pass.progress(number as usize + 1, batches));
-        }
-        self.settle(epoch, tally)?;
-        Ok(End::Done)
-    }
-
-    /// One optimizer step.
-    ///
-    /// On the CPU the loss is looked at before the step is taken, so a loss that is not finite leaves the
-    /// weights as they were. Elsewhere a look would wait for the device: losses are looked at when something
-    /// is logged, every 64 steps, and before anything is validated or saved.
-    fn train_step(&mut self, epoch: u32, batch: Batch, tally: &mut Tally) -> Result<(), RunError> {
-        let samples = batch.n;
-        let step = self.course.step + 1;
-        let (x, target) = to_device(batch, &self.device);
-        let logits = pixel_logits(self.course.model.forward(x));
-        let sums = self.loss.sums(logits.clone(), target.clone());
-        tally.add_loss(step, &sums);
-        if self.setup.looks_are_free || tally.is_full() {
-            self.settle(epoch, tally)?;
-        }
-        let gradients = sums.mean().backward();
-        let learning_rate = self.course.schedule.learning_rate();
-        let model = self.course.model.clone();
-        self.course.model = self.course.optimizer.step(learning_rate, model, gradients);
-        self.course.step = step;
-        self.clock.count(samples);
-        let every = u64::from(self.setup.settings.log_every_n_steps);
-        if every == 0 || !step.is_multiple_of(every) {
-            return tally.add_counts(logits, target);
-        }
-        self.settle(epoch, tally)?;
-        let mut values = tally.add_logged(logits, target, &sums)?;
-        values.extend(self.clock.log());
-        values.insert("learning_rate".into(), learning_rate);
-        self.log(epoch, values);
-        Ok(())
-    }
-
-    /// Looks at the losses that wait.
-    fn settle(&self, epoch: u32, tally: &mut Tally) -> Result<(), RunError> {
-        tally.settle()?.map_err(|NotFinite { step, loss }| RunError::Diverged { epoch, step, loss })
-    }
-
     /// Whether the epoch is followed by a validation.
     fn validates(&self, epoch: u32) -> bool {
         let settings = &self.setup.settings;
@@ -215,14 +172,16 @@ impl<'a> Trainer<'a> {
         epoch + 1 == settings.max_epochs || (every > 0 && (epoch + 1).is_multiple_of(every))
     }
 
-    /// Validates the weights as they are; `None` if asked to stop meanwhile.
-    fn validate(&self, epoch: u32) -> Result<Option<Evaluation>, RunError> {
+    /// Validates the weights as they are, with rank 0's running statistics; `None` if asked to stop meanwhile.
+    fn validate(&mut self, epoch: u32) -> Result<Option<Evaluation>, RunError> {
+        self.course.model = share_buffers(self.exchange, self.course.model.clone())?;
         self.pass(Phase::Validate, epoch).run(&self.course.model.valid(), &self.val, "val")
     }
 
-    fn pass(&self, phase: Phase, epoch: u32) -> Pass<'a> {
+    pub(super) fn pass(&self, phase: Phase, epoch: u32) -> Pass<'a> {
         let Setup { device, settings, .. } = self.setup;
-        Pass { context: self.context, device, loss: self.loss, phase, epoch, max_epochs: settings.max_epochs }
+        let (context, exchange, loss) = (self.context, self.exchange, self.loss);
+        Pass { context, exchange, device, loss, phase, epoch, max_epochs: settings.max_epochs }
     }
 
     /// Moves the course to the next epoch.
@@ -233,22 +192,26 @@ impl<'a> Trainer<'a> {
         self.course.sums = Sums::default();
     }
 
-    /// Takes the value of a validation to patience, ranking, checkpoints and figures.
+    /// Takes the value of a validation to patience, ranking, checkpoints and figures. The value is the same on all
+    /// ranks, and so is what follows from it; rank 0 writes.
     fn judge(&mut self, epoch: u32, evaluation: &Evaluation) -> Result<(), RunError> {
         let value = evaluation.metrics.get(MONITORED).copied().unwrap_or(f64::NAN);
         let best_before = self.course.early_stopping.best();
         self.course.monitored = Some(value);
         self.course.early_stopping.observe(value);
-        if best_before.is_none() || self.course.early_stopping.best() != best_before {
+        let is_best = best_before.is_none() || self.course.early_stopping.best() != best_before;
+        if is_best && self.setup.is_first() {
             let place = (epoch, self.course.step);
             write_curves(&self.setup.plan.run_dir, "val", place, &evaluation.curves)?;
         }
         let evicted = self.rank(epoch, value)?;
         self.write_last(epoch)?;
-        for name in evicted {
-            self.checkpoints.delete(&name)?;
+        if self.setup.is_first() {
+            for name in evicted {
+                self.checkpoints.delete(&name)?;
+            }
         }
-        Ok(())
+        Ok(self.exchange.barrier()?)
     }
 
     /// Writes a ranked checkpoint if it is among the best, and returns the names of those that are no more.
@@ -257,7 +220,11 @@ impl<'a> Trainer<'a> {
             return Ok(Vec::new());
         }
         let step = self.course.step;
-        let name = self.checkpoints.free_name(&checkpoint_name(epoch, step, value));
+        let name = checkpoint_name(epoch, step, value);
+        if !self.setup.is_first() {
+            return Ok(self.course.top_k.insert(name, value));
+        }
+        let name = self.checkpoints.free_name(&name);
         let evicted = self.course.top_k.insert(name.clone(), value);
         self.course.elapsed = self.clock.elapsed();
         let checkpoint = self.course.checkpoint(self.setup, &self.shape, epoch)?;
@@ -267,6 +234,9 @@ impl<'a> Trainer<'a> {
     }
 
     fn write_last(&mut self, epoch: u32) -> Result<(), RunError> {
+        if !self.setup.is_first() {
+            return Ok(());
+        }
         self.course.elapsed = self.clock.elapsed();
         let checkpoint = self.course.checkpoint(self.setup, &self.shape, epoch)?;
         let path = self.checkpoints.write_last(&checkpoint)?;
@@ -274,10 +244,22 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    fn log(&mut self, epoch: u32, values: Metrics) {
+    pub(super) fn log(&mut self, epoch: u32, values: Metrics) {
         self.course.metrics.extend(values.clone());
         self.context.log(MetricPoint { epoch, step: self.course.step, values });
     }
+}
+
+/// The run's checkpoints. Rank 0 clears what a killed attempt left half-written before the others look.
+fn open_checkpoints(setup: &Setup, exchange: &dyn Exchange) -> Result<Checkpoints, RunError> {
+    let dir = setup.plan.run_dir.join("checkpoints");
+    if setup.is_first() {
+        let checkpoints = Checkpoints::open(dir)?;
+        exchange.barrier()?;
+        return Ok(checkpoints);
+    }
+    exchange.barrier()?;
+    Ok(Checkpoints::of_another(dir))
 }
 
 /// The loss of a run.

@@ -17,6 +17,7 @@ use super::setup::Setup;
 use super::train::{End, Trainer, loss};
 use crate::data::DataFolder;
 use crate::training::checkpoint::Checkpoint;
+use crate::training::parallel::{Alone, join};
 use crate::workload::{RunContext, Workload};
 
 /// Trains, validates and tests segmentation models.
@@ -29,9 +30,14 @@ pub struct SegmentationWorkload;
 impl Workload for SegmentationWorkload {
     fn run(&self, order: &RunOrder, context: &RunContext) -> Result<RunSummary, Failure> {
         let setup = Setup::read(order)?;
+        // Of the ranks of a data-parallel run, the first speaks.
+        let muted = (!setup.is_first()).then(|| context.muted());
+        let context = muted.as_ref().unwrap_or(context);
         let result = match &order.plan.task {
             RunTask::Fit => fit(&setup, context),
             RunTask::FitAndTest => fit_and_test(&setup, context),
+            // A test is one rank's.
+            RunTask::Test { .. } if !setup.is_first() => Ok(RunSummary::default()),
             RunTask::Test { checkpoint } => test(&setup, context, checkpoint),
         };
         Ok(result?)
@@ -42,24 +48,28 @@ fn fit(setup: &Setup, context: &RunContext) -> Result<RunSummary, RunError> {
     let folder = open_data(setup, setup.hyperparameters.bands.as_deref())?;
     let division = divide_rows(setup, &folder)?;
     let shape = model_shape(setup, &folder);
-    let mut trainer = Trainer::prepare(setup, context, &folder, shape, &division)?;
+    let exchange = join(setup.rank.as_ref(), setup.backend, setup.compute)?;
+    let mut trainer = Trainer::prepare(setup, context, exchange.as_ref(), &folder, shape, &division)?;
     let end = trainer.run()?;
     Ok(trainer.summary(end))
 }
 
-/// Trains without folds, then tests the best weights; the last ones where no checkpoint is ranked.
+/// Trains without folds, then tests the best weights; the last ones where no checkpoint is ranked. Of several ranks,
+/// the first tests.
 fn fit_and_test(setup: &Setup, context: &RunContext) -> Result<RunSummary, RunError> {
     let folder = open_data(setup, setup.hyperparameters.bands.as_deref())?;
     let division = divide_rows(setup, &folder)?;
     let shape = model_shape(setup, &folder);
-    let mut trainer = Trainer::prepare(setup, context, &folder, shape, &division)?;
+    let exchange = join(setup.rank.as_ref(), setup.backend, setup.compute)?;
+    let mut trainer = Trainer::prepare(setup, context, exchange.as_ref(), &folder, shape, &division)?;
     let end = trainer.run()?;
     let summary = trainer.summary(end);
-    if end == End::Stopped {
+    if end == End::Stopped || !setup.is_first() {
         return Ok(summary);
     }
     let path = trainer.best_checkpoint().unwrap_or_else(|| trainer.last_checkpoint());
     drop(trainer);
+    drop(exchange);
     let checkpoint = Checkpoint::read(&path)?;
     let tested = test_checkpoint(setup, context, &folder, division.test, &checkpoint, &path)?;
     let mut metrics = summary.metrics;
@@ -95,13 +105,14 @@ fn test_checkpoint(
         .map_err(|source| RunError::Weights { path: path.to_owned(), source })?
         .valid();
     let samples = rows.len() as u64;
-    let loader = evaluation_loader(setup, folder, rows)?;
+    let loader = evaluation_loader(setup, folder, rows, None)?;
     if let RunTask::Test { .. } = setup.plan.task {
         let parameters = model.parameter_count() as u64;
         context.prepared(0, samples, parameters, setup.device_text.clone());
     }
     let pass = Pass {
         context,
+        exchange: &Alone,
         device: &setup.device,
         loss: loss(setup),
         phase: Phase::Test,

@@ -1,7 +1,7 @@
 //! What every training run needs, whatever it trains: optimizer, schedule, early stopping, checkpoints.
 //!
 //! Owns: AdamW and its state, the learning-rate schedule, the patience counter, the list of best
-//! checkpoints and the checkpoint folders on disk. Knows nothing of segmentation, actors or trackers;
+//! checkpoints, the checkpoint folders on disk, and the exchange between processes that train one model. Knows nothing of segmentation, actors or trackers;
 //! what is trained and how it is fed is [`crate::segmentation`]'s.
 //!
 //! Nothing here draws random numbers or reads a clock, so a course of training is a function of the
@@ -10,6 +10,7 @@
 pub mod checkpoint;
 mod early_stopping;
 mod optimizer;
+pub mod parallel;
 mod schedule;
 mod tensors;
 mod top_k;

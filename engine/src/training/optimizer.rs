@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::optim::GradientsParams;
 use burn::tensor::container::TensorContainer;
 use burn::tensor::{Gradients, Tensor, TensorData};
 
@@ -95,8 +96,14 @@ impl AdamW {
         Self { config, names, steps: BTreeMap::new(), moments: Moments::default() }
     }
 
-    /// Takes one step along `gradients` and returns the module with its new parameters.
+    /// Takes one step along the gradients of one backward pass and returns the module with its new parameters.
     pub fn step<M: Module>(&mut self, learning_rate: f64, module: M, gradients: Gradients) -> M {
+        let gradients = GradientsParams::from_grads(gradients, &module);
+        self.step_along(learning_rate, module, gradients)
+    }
+
+    /// Takes one step along gradients that were gathered: over several batches, or over several processes.
+    pub fn step_along<M: Module>(&mut self, learning_rate: f64, module: M, gradients: GradientsParams) -> M {
         let mut update = Update { optimizer: self, learning_rate, gradients };
         module.map(&mut update)
     }
@@ -195,7 +202,7 @@ fn square_name(parameter: &str) -> String {
 struct Update<'a> {
     optimizer: &'a mut AdamW,
     learning_rate: f64,
-    gradients: Gradients,
+    gradients: GradientsParams,
 }
 
 impl ModuleMapper for Update<'_> {
@@ -203,7 +210,7 @@ impl ModuleMapper for Update<'_> {
         let Some(name) = self.optimizer.names.get(&param.id).cloned() else {
             return param;
         };
-        let Some(gradient) = param.val().grad_remove(&mut self.gradients) else {
+        let Some(gradient) = self.gradients.remove(param.id) else {
             return param;
         };
         param.map(|parameter| {

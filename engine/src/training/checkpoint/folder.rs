@@ -47,6 +47,11 @@ impl Checkpoints {
         Ok(checkpoints)
     }
 
+    /// The folder as another process keeps it, for reading alone: nothing is made or cleared.
+    pub fn of_another(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
     /// The folder of a checkpoint.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)

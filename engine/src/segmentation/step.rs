@@ -1,0 +1,144 @@
+//! The batches of an epoch and the steps they make, on one device or on many.
+
+use burn::optim::GradientsParams;
+use engine_actors::protocol::Phase;
+
+use super::error::RunError;
+use super::evaluate::{pixel_logits, to_device};
+use super::tally::{NotFinite, Tally};
+use super::train::{End, Trainer};
+use crate::data::Batch;
+use crate::training::parallel::Sharing;
+
+/// Where in the epoch a batch stands.
+#[derive(Clone, Copy)]
+struct Turn {
+    epoch: u32,
+    /// The step it is part of, from 1.
+    step: u64,
+    /// Whether the step is taken after it.
+    closes_step: bool,
+}
+
+impl Trainer<'_> {
+    /// Trains on the batches of the epoch that were not trained on before. A stop leaves the course between two steps,
+    /// on all ranks between the same two.
+    pub(super) fn train_batches(&mut self, epoch: u32, tally: &mut Tally) -> Result<End, RunError> {
+        let done = self.course.order.batches_done;
+        let batches = self.train.batches_per_epoch();
+        if done as usize >= batches {
+            return Ok(End::Done);
+        }
+        let per_step = self.setup.settings.accumulate_grad_batches;
+        let pass = self.pass(Phase::Train, epoch);
+        self.clock.reopen();
+        let mut within_step = false;
+        for (number, batch) in (0..).zip(self.train.epoch(epoch)) {
+            let batch = batch?;
+            if number < done {
+                continue;
+            }
+            if !within_step && self.stops() {
+                return Ok(End::Stopped);
+            }
+            let closes_step = (number + 1) % per_step == 0 || number as usize + 1 == batches;
+            self.train_batch(batch, Turn { epoch, step: self.course.step + 1, closes_step }, tally)?;
+            if closes_step {
+                self.course.order.batches_done = number + 1;
+            }
+            within_step = !closes_step;
+            self.context.progress(pass.progress(number as usize + 1, batches));
+        }
+        Ok(if self.stop_agreed { End::Stopped } else { End::Done })
+    }
+
+    /// Whether to stop before the next step. One process may look; several have told each other in the step before.
+    fn stops(&self) -> bool {
+        self.stop_agreed || (self.exchange.world() == 1 && self.context.stop_requested())
+    }
+
+    /// One batch: its part of the gradients, and the step if it is the last of it.
+    ///
+    /// On the CPU the loss is looked at before the step is taken, so a loss that is not finite leaves the
+    /// weights as they were. Elsewhere a look would wait for the device: losses are looked at when something
+    /// is logged, every 64 batches, and before anything is validated or saved.
+    fn train_batch(&mut self, batch: Batch, turn: Turn, tally: &mut Tally) -> Result<(), RunError> {
+        let settings = &self.setup.settings;
+        let every = u64::from(settings.log_every_n_steps);
+        let logs = turn.closes_step && every > 0 && turn.step.is_multiple_of(every);
+        let per_step = settings.accumulate_grad_batches;
+        let samples = batch.n;
+        let (x, target) = to_device(batch, &self.device);
+        let logits = pixel_logits(self.course.model.forward(x));
+        let sums = self.loss.sums(logits.clone(), target.clone());
+        tally.add_loss(turn.step, &sums);
+        if self.setup.looks_are_free || tally.is_full() {
+            self.look(tally)?;
+        }
+        if self.not_finite.is_none() {
+            // As Lightning: the step goes along the mean over its batches, were they all there.
+            let mean = if per_step == 1 { sums.mean() } else { sums.mean().div_scalar(per_step) };
+            let gradients = GradientsParams::from_grads(mean.backward(), &self.course.model);
+            self.gathered.accumulate(&self.course.model, gradients);
+        }
+        self.clock.count(samples);
+        if !turn.closes_step {
+            return tally.add_counts(logits, target);
+        }
+        if logs {
+            self.look(tally)?;
+        }
+        let learning_rate = self.course.schedule.learning_rate();
+        let gradients = self.gradients_of_all(turn)?;
+        let model = self.course.model.clone();
+        self.course.model = self.course.optimizer.step_along(learning_rate, model, gradients);
+        self.course.step = turn.step;
+        if !logs {
+            return tally.add_counts(logits, target);
+        }
+        let (sums, []) = tally.add_logged(logits, target, &sums)?.over_all(self.exchange, [])?;
+        let mut values = sums.metrics("_step");
+        values.extend(self.clock.log());
+        values.insert("learning_rate".into(), learning_rate);
+        self.log(turn.epoch, values);
+        Ok(())
+    }
+
+    /// The gradients of the step, the mean over all ranks: unless the loss is not finite on one of them, and then on
+    /// none.
+    fn gradients_of_all(&mut self, turn: Turn) -> Result<GradientsParams, RunError> {
+        let gradients = self.gathered.grads();
+        if self.exchange.world() == 1 {
+            self.refuse_not_finite(turn, usize::from(self.not_finite.is_some()))?;
+            return Ok(gradients);
+        }
+        let mut sharing = Sharing::of(&self.course.model, gradients);
+        let questions = [self.context.stop_requested(), self.not_finite.is_some()];
+        let [stops, not_finite] = sharing.agree(self.exchange, questions)?;
+        self.refuse_not_finite(turn, not_finite)?;
+        self.stop_agreed = stops > 0;
+        Ok(sharing.average(self.exchange, &self.course.model)?)
+    }
+
+    /// Looks at the losses that wait; one that is not finite is told in the next exchange.
+    pub(super) fn look(&mut self, tally: &mut Tally) -> Result<(), RunError> {
+        if let Err(not_finite) = tally.settle()? {
+            self.not_finite.get_or_insert(not_finite);
+        }
+        Ok(())
+    }
+
+    /// Ends the run if the loss is not finite on any of the ranks.
+    pub(super) fn end_if_not_finite(&self, epoch: u32, ranks: usize) -> Result<(), RunError> {
+        self.refuse_not_finite(Turn { epoch, step: self.course.step, closes_step: true }, ranks)
+    }
+
+    fn refuse_not_finite(&self, turn: Turn, ranks: usize) -> Result<(), RunError> {
+        let epoch = turn.epoch;
+        match self.not_finite {
+            _ if ranks == 0 => Ok(()),
+            Some(NotFinite { step, loss }) => Err(RunError::Diverged { epoch, step, loss }),
+            None => Err(RunError::DivergedElsewhere { epoch, step: turn.step }),
+        }
+    }
+}
