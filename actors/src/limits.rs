@@ -41,6 +41,27 @@ pub const WORKER_EVENTS: usize = 32;
 /// Messages of the RunActors that wait for the DeviceManager. Full: the RunActor's send waits.
 pub const DEVICE_MAILBOX: usize = 64;
 
+/// Time between two tries for a device that another engine process holds, while somebody waits.
+pub const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// Time between two looks at the memory of GPUs whose runs are over.
+pub const MEMORY_LOOK: Duration = Duration::from_millis(100);
+
+/// Time the memory of a GPU has to come back after its run; then the GPU is given out all the same, with a warning.
+pub const MEMORY_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Memory of a GPU is back when no more than so much above its use before the run is in use: drivers keep some.
+pub const MEMORY_SLACK_BYTES: u64 = 256 << 20;
+
+/// Time between two looks at whether the GPUs at work are still there.
+pub const GPU_LOOK: Duration = Duration::from_secs(1);
+
+/// Looks in a row that a GPU may leave unanswered before it is taken for gone.
+pub const GPU_GONE_LOOKS: u32 = 5;
+
+/// Time a driver has to tell of the GPUs asked for; then the look counts as unanswered.
+pub const GPU_ANSWER: Duration = Duration::from_secs(5);
+
 /// Messages of one RunActor that wait for its TrackerActor. Full: the RunActor reads no more from its worker.
 pub const TRACKER_MAILBOX: usize = 8;
 

@@ -3,6 +3,7 @@
 //! - [`inventory`]: what there is, and which of it the user asked for
 //! - [`placement`]: how many cvs and cells run at once, and who holds the lease
 //! - [`lease`]: the book of leases, synchronous and pure
+//! - [`lock`]: locks against the other engine processes of the machine
 //! - [`rank`]: which process of a data-parallel run this is
 //! - [`allocation`]: which of the processes that `srun` or `torchrun` started this is
 //! - `c10d`: the exchanges of such a run (feature `tch`)
@@ -17,6 +18,7 @@ pub mod c10d;
 pub mod frame;
 pub mod inventory;
 pub mod lease;
+pub mod lock;
 pub mod placement;
 pub mod rank;
 pub mod suggest;
@@ -26,8 +28,9 @@ pub use allocation::{Allocation, AllocationError};
 pub use inventory::{Accelerator, DeviceId, DeviceInfo, DeviceKind, InventoryError, select, select_among};
 pub use lease::{
     DeviceUse, Grant, LeaseBook, LeaseEffect, LeaseEvent, LeaseId, LeaseSnapshot, LeaseUse, Place,
-    RefuseReason, Ticket, Want,
+    RefuseReason, Share, Ticket, Want,
 };
+pub use lock::{DeviceLock, DeviceLocks, LockError};
 pub use placement::{
     LeasedBy, Placement, PlacementError, RunTakes, RunsPerDevice, Strategy, check_combination,
 };

@@ -90,7 +90,8 @@ impl CvActor {
         let start = StartRun {
             plan,
             scoring: Some(Arc::clone(&self.start.scoring)),
-            lease: self.lease.clone(),
+            // A device that is gone is of no use to the next run, which then acquires one for itself.
+            lease: self.lease.clone().filter(|lease| !lease.is_revoked()),
             outcome,
             stop,
         };

@@ -83,6 +83,7 @@ impl RunActor {
 
     fn acquire(&mut self, ctx: &mut Context<Self>) {
         if let Some(device) = self.lease.as_ref().map(|lease| lease.grant().device_names()) {
+            self.listen_for_revocation(ctx);
             self.inputs.push(Input::LeaseGranted { device });
             return;
         }
@@ -98,11 +99,24 @@ impl RunActor {
                 Ok(guard) => {
                     let device = guard.grant().device_names();
                     run.lease = Some(Arc::new(guard));
+                    run.listen_for_revocation(ctx);
                     run.take(Input::LeaseGranted { device }, ctx);
                 }
                 Err(refused) => run.take(Input::LeaseRefused { reason: refused.to_string() }, ctx),
             }
         })));
+    }
+
+    fn listen_for_revocation(&mut self, ctx: &mut Context<Self>) {
+        let Some(lease) = &self.lease else { return };
+        ctx.spawn(lease.revoked().into_actor(self).map(|(), run, ctx| run.give_up_if_revoked(ctx)));
+    }
+
+    /// Gives the worker up where its device is gone; one that is being launched as soon as it stands.
+    fn give_up_if_revoked(&mut self, ctx: &mut Context<Self>) {
+        if self.worker.is_some() && self.lease.as_ref().is_some_and(|lease| lease.is_revoked()) {
+            self.take(Input::Unreachable { reason: "its device is gone".into() }, ctx);
+        }
     }
 
     fn launch(&mut self, attempt: u32, ctx: &mut Context<Self>) {
@@ -119,6 +133,7 @@ impl RunActor {
             Ok((worker, events)) => {
                 run.worker = Some(worker);
                 run.take(Input::Launched, ctx);
+                run.give_up_if_revoked(ctx);
                 run.read(events, attempt, ctx);
             }
             Err(why) => run.take(Input::LaunchFailed(why), ctx),

@@ -63,9 +63,16 @@ pub(super) async fn launch(
 
 fn sink(says: mpsc::Sender<WorkerEvent<FromWorker>>, lease: Arc<LeaseGuard>) -> EventSink<FromWorker> {
     let mut lease = Some(lease);
+    let mut is_finished = false;
     Box::new(move |event| {
-        if matches!(event, WorkerEvent::Exited(_)) {
-            drop(lease.take());
+        match &event {
+            WorkerEvent::Message(word) => is_finished |= matches!(word, FromWorker::Finished(_)),
+            WorkerEvent::Exited(report) => {
+                // A run that broke off may not have used what the next one will.
+                if let Some(lease) = lease.take().filter(|_| is_finished) {
+                    lease.measured(report.peak_memory_bytes, report.peak_device_memory_bytes);
+                }
+            }
         }
         says.blocking_send(event).is_ok()
     })

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use engine_devices::{DeviceInfo, Placement, RunsPerDevice};
 
+use crate::devices::GpuReader;
 use crate::limits::Timers;
 use crate::ports::{Ids, TrackerFactory, WorkerLauncher};
 use crate::tracker::file_trackers;
@@ -47,11 +48,13 @@ pub struct SystemOptions {
     pub timers: Timers,
     /// Makes the tracking back ends of a run; by default the files in its folder.
     pub trackers: Arc<TrackerFactory>,
+    /// Reads the memory of GPUs; by default from their driver.
+    pub gpus: GpuReader,
 }
 
 impl Default for SystemOptions {
     fn default() -> Self {
-        Self { timers: Timers::default(), trackers: Arc::new(file_trackers) }
+        Self { timers: Timers::default(), trackers: Arc::new(file_trackers), gpus: GpuReader::default() }
     }
 }
 

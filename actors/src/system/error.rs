@@ -2,6 +2,7 @@
 
 use std::io;
 
+use engine_devices::LockError;
 use thiserror::Error;
 
 /// Why a system did not start.
@@ -14,6 +15,9 @@ pub enum StartError {
     /// A device takes nothing.
     #[error("devices with no slot take no run: allow at least one slot per device")]
     NoSlot,
+    /// The devices can not be kept from other engine processes.
+    #[error(transparent)]
+    Locks(#[from] LockError),
     /// The system refused a thread.
     #[error("no thread for the actors: raise the limit on processes (ulimit -u)")]
     Thread(#[source] io::Error),

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, System, WrapFuture,
 };
+use engine_devices::DeviceLocks;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -48,14 +49,17 @@ impl Root {
     pub(super) fn new(
         config: SystemConfig,
         options: SystemOptions,
+        locks: Option<DeviceLocks>,
         bus: EventBus,
         shutdown: StopSignal,
     ) -> Self {
         let SystemConfig { devices, packing, lock_dir: _, placement, launcher, progress_timeout, ids } =
             config;
-        let SystemOptions { timers, trackers } = options;
+        let SystemOptions { timers, trackers, gpus } = options;
+        let manager =
+            DeviceManager::new(devices, packing, bus.clone()).with_locks(locks).with_gpu_reader(gpus);
         let wiring = Wiring {
-            devices: DeviceManager::new(devices, packing.at_most(), bus.clone()).start(),
+            devices: manager.start(),
             sink: ParquetSink::new().start(),
             bus,
             launcher,

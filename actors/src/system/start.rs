@@ -5,7 +5,7 @@ use std::thread::{self, JoinHandle};
 
 use actix::dev::SendError;
 use actix::{Actor, Addr, System};
-use engine_devices::RunsPerDevice;
+use engine_devices::{DeviceLocks, RunsPerDevice};
 use tokio::sync::{broadcast, oneshot};
 
 use super::root::{Job, Root, StartJob};
@@ -35,7 +35,7 @@ impl ActorSystem {
     /// Starts the actors on a thread of their own.
     ///
     /// # Errors
-    /// [`StartError`] without devices or slots, or if the thread can not be had.
+    /// [`StartError`] without devices or slots, without locks for GPUs, or if the thread can not be had.
     pub fn start(config: SystemConfig) -> Result<Self, StartError> {
         Self::start_with(config, SystemOptions::default())
     }
@@ -51,6 +51,10 @@ impl ActorSystem {
         if config.packing == RunsPerDevice::Fixed(0) {
             return Err(StartError::NoSlot);
         }
+        // CPU slices have no UUID: they are locked against nobody.
+        let is_locked = config.devices.iter().any(|device| device.uuid.is_some());
+        let lock_dir = config.lock_dir.as_ref().filter(|_| is_locked);
+        let locks = lock_dir.map(DeviceLocks::open).transpose()?;
         let bus = EventBus::new();
         let (line, shutdown) = StopLine::new();
         let (stands, started) = oneshot::channel();
@@ -59,8 +63,8 @@ impl ActorSystem {
             .name(THREAD.into())
             .spawn(move || {
                 let system = System::new();
-                let root =
-                    system.block_on(async move { Root::new(config, options, theirs, shutdown).start() });
+                let root = system
+                    .block_on(async move { Root::new(config, options, locks, theirs, shutdown).start() });
                 // A starter that is gone drops its line, which shuts the system down.
                 drop(stands.send(root));
                 system.run()

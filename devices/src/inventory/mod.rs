@@ -23,4 +23,4 @@ pub use gpu::{
 };
 pub use machine::{Machine, note, select, select_among};
 pub use memory::MainMemory;
-pub use report::{DeviceReport, DeviceRow, Held, Holder};
+pub use report::{DeviceReport, DeviceRow, Holder};

@@ -8,24 +8,10 @@ use super::cores;
 use super::device::{Accelerator, DeviceId, DeviceInfo, DeviceKind};
 use super::gpu::{ComputeMode, Gpu, GpuProcess, gpu_memory, gpu_processes};
 use super::machine::Machine;
+use crate::lock::Held;
 
 /// Generations that are looked through for the engine process a worker belongs to.
 const GENERATIONS: usize = 16;
-
-/// A lock on a device that an engine process holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
-    /// The device.
-    pub uuid: String,
-    /// Which of its slots; none for all of it.
-    pub slot: Option<u32>,
-    /// The engine process; 0 for one that has not said so yet.
-    pub pid: u32,
-    /// What it holds it for.
-    pub holder: String,
-    /// Since when.
-    pub since_unix_secs: u64,
-}
 
 /// Somebody on a device: an engine process by its lock, or any other process that computes there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -251,7 +237,14 @@ mod tests {
     use super::*;
 
     fn lock(pid: u32, slot: Option<u32>) -> Held {
-        Held { uuid: "GPU-1".into(), slot, pid, holder: format!("run-{pid}"), since_unix_secs: 7 }
+        Held {
+            uuid: "GPU-1".into(),
+            slot,
+            pid,
+            holder: format!("run-{pid}"),
+            since_unix_secs: 7,
+            need_bytes: 0,
+        }
     }
 
     fn process(pid: u32, used_bytes: Option<u64>) -> GpuProcess {

@@ -1,41 +1,70 @@
-use std::collections::{BTreeMap, BTreeSet};
-
-use proptest::prelude::*;
-
-use super::super::messages::Grant;
 use super::*;
 use crate::inventory::DeviceKind;
+use crate::lease::need_of;
 
-fn device(index: u32) -> DeviceInfo {
+pub(super) const GIB: u64 = 1 << 30;
+
+pub(super) fn device(index: u32) -> DeviceInfo {
     DeviceInfo::bare(DeviceKind::Cpu, index, vec![index as usize], 1)
+}
+
+/// A GPU with a UUID and so much memory.
+pub(super) fn gpu(index: u32, gib: u64) -> DeviceInfo {
+    DeviceInfo {
+        memory_bytes: Some(gib * GIB),
+        uuid: Some(format!("GPU-{index}")),
+        ..DeviceInfo::bare(DeviceKind::Cuda, index, vec![], 1)
+    }
 }
 
 fn id(index: u32) -> DeviceId {
     device(index).id
 }
 
+fn gpu_id(index: u32) -> DeviceId {
+    gpu(index, 1).id
+}
+
 fn book(devices: u32, slots: u32) -> LeaseBook {
-    LeaseBook::new((0..devices).map(device).collect(), slots)
+    LeaseBook::new((0..devices).map(device).collect(), RunsPerDevice::Fixed(slots))
+}
+
+pub(super) fn ask_for(ticket: u64, want: Want) -> LeaseEvent {
+    LeaseEvent::Acquire { ticket: Ticket(ticket), holder: format!("run {ticket}"), want }
 }
 
 fn acquire(ticket: u64) -> LeaseEvent {
-    LeaseEvent::Acquire {
-        ticket: Ticket(ticket),
-        holder: format!("run {ticket}"),
-        want: Want::Slot { family: None },
-    }
+    ask_for(ticket, Want::Slot { family: None })
 }
 
-fn release(lease: u64) -> LeaseEvent {
+fn of_family(ticket: u64, family: &str) -> LeaseEvent {
+    ask_for(ticket, Want::Slot { family: Some(family.into()) })
+}
+
+pub(super) fn release(lease: u64) -> LeaseEvent {
     LeaseEvent::Release { lease: LeaseId(lease) }
 }
 
 fn granted(ticket: u64, lease: u64, on: u32) -> LeaseEffect {
-    LeaseEffect::Grant { ticket: Ticket(ticket), lease: LeaseId(lease), grant: device(on).place().into() }
+    let grant = device(on).place().into();
+    LeaseEffect::Grant { ticket: Ticket(ticket), lease: LeaseId(lease), grant, share: Share::Alone }
 }
 
 fn returned(lease: u64, on: u32) -> LeaseEffect {
-    LeaseEffect::Returned { lease: LeaseId(lease), device: id(on) }
+    LeaseEffect::Returned { lease: LeaseId(lease), devices: vec![id(on)] }
+}
+
+/// Tickets that were served, and the devices they were put on.
+fn served(effects: &[LeaseEffect]) -> Vec<(u64, String)> {
+    let grant = |effect: &LeaseEffect| match effect {
+        LeaseEffect::Grant { ticket, grant, .. } => Some((ticket.0, grant.device_names())),
+        _ => None,
+    };
+    effects.iter().filter_map(grant).collect()
+}
+
+fn on(ticket: u64, devices: &str) -> (u64, String) {
+    (ticket, devices.to_owned())
 }
 
 #[test]
@@ -44,7 +73,8 @@ fn the_first_free_device_is_granted_with_its_cores_and_threads() {
     let effects = book.apply(acquire(7));
     let grant = Grant::from(device(0).place());
     assert_eq!((grant.places[0].cores.as_slice(), grant.places[0].threads), (&[0][..], 1));
-    assert_eq!(effects, [LeaseEffect::Grant { ticket: Ticket(7), lease: LeaseId(0), grant }]);
+    let share = Share::Alone;
+    assert_eq!(effects, [LeaseEffect::Grant { ticket: Ticket(7), lease: LeaseId(0), grant, share }]);
     assert_eq!(book.apply(acquire(8)), [granted(8, 1, 1)]);
 }
 
@@ -73,14 +103,10 @@ fn a_second_cv_never_doubles_the_load_of_a_device() {
 #[test]
 fn packing_fills_every_device_before_it_doubles_up() {
     let mut book = book(2, 2);
-    let on: Vec<u32> = (0..4)
-        .flat_map(|ticket| book.apply(acquire(ticket)))
-        .map(|effect| match effect {
-            LeaseEffect::Grant { grant, .. } => grant.places[0].index,
-            other => panic!("{other:?}"),
-        })
-        .collect();
-    assert_eq!(on, [0, 1, 0, 1]);
+    let effects: Vec<_> = (0..4).flat_map(|ticket| book.apply(acquire(ticket))).collect();
+    assert_eq!(served(&effects), [on(0, "cpu:0"), on(1, "cpu:1"), on(2, "cpu:0"), on(3, "cpu:1")]);
+    let half = Share::Slot { slots: 2 };
+    assert!(matches!(effects[0], LeaseEffect::Grant { share, .. } if share == half));
     assert_eq!(book.apply(acquire(4)), []);
 }
 
@@ -147,124 +173,244 @@ fn the_snapshot_tells_who_holds_and_who_waits() {
     assert_eq!(snapshot.devices[0].slots, 1);
 }
 
-/// What an outsider who sees only events and effects knows of the book.
-#[derive(Default)]
-struct Witness {
-    queue: Vec<Ticket>,
-    asked: BTreeSet<Ticket>,
-    held: BTreeMap<LeaseId, (Ticket, DeviceId)>,
-    ever_granted: BTreeSet<LeaseId>,
-    gone: BTreeSet<DeviceId>,
+#[test]
+fn a_run_on_every_device_waits_for_all_of_them_and_nobody_behind_it_gets_one() {
+    let mut book = book(3, 1);
+    let _ = book.apply(acquire(0));
+    assert_eq!(book.apply(ask_for(1, Want::All)), []);
+    assert_eq!(book.apply(acquire(2)), [], "two devices are free, and reserved");
+    assert_eq!(served(&book.apply(release(0))), [on(1, "cpu:0,cpu:1,cpu:2")]);
+    let effects = book.apply(release(1));
+    assert_eq!(effects[0], LeaseEffect::Returned { lease: LeaseId(1), devices: vec![id(0), id(1), id(2)] });
+    assert_eq!(served(&effects), [on(2, "cpu:0")]);
 }
 
-impl Witness {
-    fn hears(&mut self, event: &LeaseEvent, effects: &[LeaseEffect]) {
-        let late = effects.contains(&LeaseEffect::CountLate(event.clone()));
-        match event {
-            LeaseEvent::Acquire { ticket, .. } => {
-                let known = self.queue.contains(ticket) || self.held.values().any(|(held, _)| held == ticket);
-                assert_eq!(late, known, "late exactly when the ticket is in use");
-                if !late {
-                    self.queue.push(*ticket);
-                    self.asked.insert(*ticket);
-                }
-            }
-            LeaseEvent::Withdraw { ticket } => {
-                assert_eq!(late, !self.queue.contains(ticket));
-                self.queue.retain(|waiting| waiting != ticket);
-            }
-            LeaseEvent::Release { lease } => {
-                assert_eq!(late, !self.held.contains_key(lease));
-                let back =
-                    effects.iter().filter(|effect| matches!(effect, LeaseEffect::Returned { .. })).count();
-                assert_eq!(back, usize::from(!late), "DM-2: returned exactly once");
-            }
-            LeaseEvent::DeviceGone { device } => {
-                let revoked: Vec<LeaseId> = effects
-                    .iter()
-                    .filter_map(|effect| match effect {
-                        LeaseEffect::Revoke { lease } => Some(*lease),
-                        _ => None,
-                    })
-                    .collect();
-                let there: Vec<LeaseId> =
-                    self.held.iter().filter(|(_, (_, on))| on == device).map(|(lease, _)| *lease).collect();
-                assert!(late || revoked == there, "every lease on it is revoked");
-                assert!(!late || revoked.is_empty());
-                self.gone.insert(device.clone());
-            }
-        }
-        for effect in effects {
-            self.sees(effect);
-        }
-    }
+#[test]
+fn a_run_on_every_device_takes_those_that_are_left_when_one_is_gone() {
+    let mut book = book(3, 1);
+    let _ = book.apply(LeaseEvent::DeviceGone { device: id(1) });
+    assert_eq!(served(&book.apply(ask_for(0, Want::All))), [on(0, "cpu:0,cpu:2")]);
+    let gone = |index| LeaseEvent::DeviceGone { device: id(index) };
+    assert_eq!(book.apply(gone(2)), [LeaseEffect::Revoke { lease: LeaseId(0) }]);
+    assert_eq!(book.apply(gone(0)), [], "its holder was told already");
+}
 
-    fn sees(&mut self, effect: &LeaseEffect) {
-        match effect {
-            LeaseEffect::Grant { ticket, lease, grant } => {
-                assert_eq!(self.queue.first(), Some(ticket), "DM-3: first come, first served");
-                self.queue.remove(0);
-                assert!(self.ever_granted.insert(*lease), "a lease id is used once");
-                assert!(!self.gone.contains(&grant.places[0].device));
-                self.held.insert(*lease, (*ticket, grant.places[0].device.clone()));
-            }
-            LeaseEffect::Returned { lease, device } => {
-                let (_, on) = self.held.remove(lease).expect("DM-2: only what is held comes back");
-                assert_eq!(&on, device);
-            }
-            LeaseEffect::Refuse { ticket, .. } => {
-                assert_eq!(self.queue.first(), Some(ticket));
-                self.queue.remove(0);
-            }
-            LeaseEffect::Revoke { .. } | LeaseEffect::CountLate(_) => {}
-        }
+#[test]
+fn a_run_alone_reserves_the_emptiest_device_and_leaves_the_others_to_those_behind() {
+    let mut book = book(2, 2);
+    for ticket in 0..4 {
+        let _ = book.apply(acquire(ticket));
+    }
+    let _ = book.apply(release(0));
+    assert_eq!(book.apply(ask_for(4, Want::Alone)), []);
+    assert_eq!(book.apply(acquire(5)), [], "the free slot of cpu:0 is reserved");
+    assert_eq!(served(&book.apply(release(1))), [on(5, "cpu:1")], "that of cpu:1 is not");
+    assert_eq!(served(&book.apply(release(2))), [on(4, "cpu:0")]);
+    let _ = book.apply(release(3));
+    assert_eq!(served(&book.apply(acquire(6))), [on(6, "cpu:1")], "alone means alone");
+}
+
+#[test]
+fn a_device_for_one_run_holds_one_whatever_the_packing() {
+    let exclusive = DeviceInfo { at_most: Some(1), ..gpu(0, 80) };
+    let exclusive = DeviceInfo { uuid: None, ..exclusive };
+    for packing in [RunsPerDevice::Fixed(4), RunsPerDevice::ByMemory] {
+        let mut book = LeaseBook::new(vec![exclusive.clone()], packing);
+        assert_eq!(book.apply(of_family(0, "a")).len(), 1, "{packing}");
+        let _ = book.apply(LeaseEvent::Measured { lease: LeaseId(0), peak_bytes: GIB });
+        assert_eq!(book.apply(of_family(1, "a")), [], "{packing}");
+        assert_eq!(book.snapshot().devices[0].slots, 1);
     }
 }
 
-fn event() -> impl Strategy<Value = LeaseEvent> {
-    prop_oneof![
-        8 => (0u64..24).prop_map(acquire),
-        2 => (0u64..24).prop_map(|ticket| LeaseEvent::Withdraw { ticket: Ticket(ticket) }),
-        8 => (0u64..40).prop_map(release),
-        1 => (0u32..5).prop_map(|index| LeaseEvent::DeviceGone { device: id(index) }),
-    ]
+/// Books by memory over GPUs that no other process is asked for.
+fn by_memory(gib: &[u64]) -> LeaseBook {
+    let gpus = (0..).zip(gib).map(|(index, gib)| DeviceInfo { uuid: None, ..gpu(index, *gib) });
+    LeaseBook::new(gpus.collect(), RunsPerDevice::ByMemory)
 }
 
-proptest! {
-    #[test]
-    fn the_invariants_hold_in_any_order_of_events(
-        devices in 0u32..4,
-        slots in 1u32..4,
-        events in proptest::collection::vec(event(), 0..120),
-    ) {
-        let mut book = book(devices, slots);
-        let mut witness = Witness::default();
-        for event in events {
-            let effects = book.apply(event.clone());
-            witness.hears(&event, &effects);
-            for index in (0..devices).filter(|index| !witness.gone.contains(&id(*index))) {
-                let used = witness.held.values().filter(|(_, on)| *on == id(index)).count();
-                prop_assert!(used <= slots as usize, "DM-1: {used} leases on {slots} slots");
-                prop_assert!(used == slots as usize || witness.queue.is_empty(), "DM-3: a slot is free");
-            }
-            let all_gone = (0..devices).all(|index| witness.gone.contains(&id(index)));
-            prop_assert!(!all_gone || witness.queue.is_empty(), "nobody waits for nothing");
-        }
-        // Whatever happened: once every holder lets go, nothing is left behind.
-        let held: Vec<LeaseId> = witness.held.keys().copied().collect();
-        for lease in held {
-            let mut open = vec![lease];
-            while let Some(lease) = open.pop() {
-                let effects = book.apply(LeaseEvent::Release { lease });
-                for effect in &effects {
-                    witness.sees(effect);
-                    if let LeaseEffect::Grant { lease, .. } = effect {
-                        open.push(*lease);
-                    }
-                }
-            }
-        }
-        prop_assert!(witness.held.is_empty() && witness.queue.is_empty());
-        prop_assert!(book.snapshot().devices.iter().all(|device| device.leases.is_empty()));
+fn measured(lease: u64, peak_bytes: u64) -> LeaseEvent {
+    LeaseEvent::Measured { lease: LeaseId(lease), peak_bytes }
+}
+
+#[test]
+fn the_first_run_of_a_family_is_alone_and_the_others_wait_for_its_measurement() {
+    let mut book = by_memory(&[40, 40]);
+    assert_eq!(served(&book.apply(of_family(0, "a"))), [on(0, "cuda:0")]);
+    assert_eq!(book.apply(of_family(1, "a")), [], "a second unmeasured run of a family is held back");
+    assert_eq!(served(&book.apply(of_family(2, "b"))), [on(2, "cuda:1")], "another family is not");
+    assert_eq!(book.apply(of_family(3, "a")), []);
+    // 10 GiB become a need of 12.1 GiB: three fit in 40.
+    let _ = book.apply(measured(0, 10 * GIB));
+    assert_eq!(served(&book.apply(release(0))), [on(1, "cuda:0"), on(3, "cuda:0")]);
+    assert_eq!(served(&book.apply(of_family(4, "a"))), [on(4, "cuda:0")]);
+    assert_eq!(book.apply(of_family(5, "a")), [], "cuda:0 is full, cuda:1 taken whole");
+}
+
+#[test]
+fn a_family_that_waits_to_be_measured_reserves_one_device_however_many_of_it_wait() {
+    let mut book = by_memory(&[40, 40]);
+    let _ = book.apply(of_family(0, "small"));
+    let _ = book.apply(measured(0, 3 * GIB));
+    let _ = book.apply(release(0));
+    let both: Vec<_> = (1..3).flat_map(|ticket| book.apply(of_family(ticket, "small"))).collect();
+    assert_eq!(served(&both), [on(1, "cuda:0"), on(2, "cuda:1")]);
+    for ticket in 3..5 {
+        assert_eq!(book.apply(of_family(ticket, "new")), []);
     }
+    assert_eq!(served(&book.apply(of_family(5, "small"))), [on(5, "cuda:1")]);
+    assert_eq!(served(&book.apply(release(1))), [on(3, "cuda:0")]);
+}
+
+#[test]
+fn a_run_that_was_not_measured_leaves_its_family_unmeasured() {
+    let mut book = by_memory(&[40]);
+    let _ = book.apply(of_family(0, "a"));
+    let _ = book.apply(of_family(1, "a"));
+    let _ = book.apply(of_family(2, "a"));
+    let _ = book.apply(measured(0, 0));
+    assert_eq!(served(&book.apply(release(0))), [on(1, "cuda:0")], "the next one is the first");
+}
+
+#[test]
+fn a_run_without_a_family_is_alone_where_runs_are_packed_by_memory() {
+    let mut book = by_memory(&[40]);
+    let _ = book.apply(acquire(0));
+    let _ = book.apply(measured(0, GIB));
+    assert_eq!(book.apply(acquire(1)), []);
+}
+
+#[test]
+fn one_fewer_fits_after_a_device_ran_out_of_memory() {
+    let mut book = by_memory(&[40]);
+    let _ = book.apply(of_family(0, "a"));
+    let _ = book.apply(measured(0, 5 * GIB));
+    let _ = book.apply(release(0));
+    let fill = |book: &mut LeaseBook, from: u64| {
+        let effects: Vec<_> =
+            (from..from + 8).flat_map(|ticket| book.apply(of_family(ticket, "a"))).collect();
+        served(&effects).len()
+    };
+    assert_eq!(fill(&mut book, 1), 6, "6.3 GiB each");
+    let _ = book.apply(LeaseEvent::RanOutOfMemory { lease: LeaseId(1) });
+    for lease in 1..=6 {
+        let _ = book.apply(release(lease));
+    }
+    assert_eq!(book.snapshot().devices[0].leases.len(), 2, "two had waited");
+    assert_eq!(fill(&mut book, 20), 3, "five in all");
+}
+
+#[test]
+fn a_family_too_big_for_any_device_beside_others_is_alone() {
+    let mut book = by_memory(&[40, 80]);
+    let _ = book.apply(of_family(0, "a"));
+    let _ = book.apply(measured(0, 60 * GIB));
+    assert_eq!(served(&book.apply(of_family(1, "a"))), [on(1, "cuda:1")], "69.6 GiB fit there alone");
+    let _ = book.apply(measured(1, 79 * GIB));
+    assert_eq!(served(&book.apply(release(0))), []);
+    assert_eq!(served(&book.apply(of_family(2, "a"))), [on(2, "cuda:0")], "fits nowhere: tried alone");
+}
+
+#[test]
+fn slices_of_the_cpu_share_the_memory_of_the_machine() {
+    let slices = (0..2).map(|index| DeviceInfo { memory_bytes: Some(16 * GIB), ..device(index) });
+    let mut book = LeaseBook::new(slices.collect(), RunsPerDevice::ByMemory);
+    let _ = book.apply(of_family(0, "a"));
+    let _ = book.apply(measured(0, 3 * GIB));
+    let _ = book.apply(release(0));
+    assert_eq!(need_of(DeviceKind::Cpu, 3 * GIB), 3 * GIB * 115 / 100, "no context on a CPU");
+    let effects: Vec<_> = (1..9).flat_map(|ticket| book.apply(of_family(ticket, "a"))).collect();
+    assert_eq!(served(&effects).len(), 4, "two of 3.45 GiB in each half of 16");
+}
+
+#[test]
+fn the_need_that_waits_reserves_the_device_with_most_memory_left() {
+    let mut book = by_memory(&[40]);
+    let _ = book.apply(of_family(0, "small"));
+    let _ = book.apply(measured(0, 3 * GIB));
+    let _ = book.apply(release(0));
+    let _ = book.apply(of_family(1, "big"));
+    let _ = book.apply(measured(1, 30 * GIB));
+    let _ = book.apply(release(1));
+    let _ = book.apply(of_family(2, "small"));
+    let _ = book.apply(of_family(3, "small"));
+    assert_eq!(book.apply(of_family(4, "big")), [], "35.1 GiB do not fit beside two of 4");
+    assert_eq!(book.apply(of_family(5, "small")), [], "would fit, but the big one was first");
+    assert_eq!(served(&book.apply(release(2))), [on(4, "cuda:0")]);
+    assert_eq!(served(&book.apply(release(3))), [on(5, "cuda:0")]);
+}
+
+fn gpus(count: u32, packing: RunsPerDevice) -> LeaseBook {
+    LeaseBook::new((0..count).map(|index| gpu(index, 40)).collect(), packing)
+}
+
+fn claim(lease: u64, ticket: u64, on: u32) -> LeaseEffect {
+    let (holder, devices) = (format!("run {ticket}"), vec![gpu_id(on)]);
+    LeaseEffect::Claim { lease: LeaseId(lease), holder, devices, share: Share::Alone }
+}
+
+fn busy(lease: u64, on: u32) -> LeaseEvent {
+    LeaseEvent::Busy { lease: LeaseId(lease), device: gpu_id(on) }
+}
+
+#[test]
+fn a_device_with_a_uuid_is_claimed_before_it_is_granted() {
+    let mut book = gpus(1, RunsPerDevice::ONE);
+    assert_eq!(book.apply(acquire(0)), [claim(0, 0, 0)]);
+    assert_eq!(book.apply(release(0)), [LeaseEffect::CountLate(release(0))], "nobody holds it yet");
+    let claimed = LeaseEvent::Claimed { lease: LeaseId(0) };
+    assert_eq!(served(&book.apply(claimed.clone())), [on(0, "cuda:0")]);
+    assert_eq!(book.apply(claimed.clone()), [LeaseEffect::CountLate(claimed)]);
+}
+
+#[test]
+fn a_device_held_elsewhere_is_passed_over_until_it_is_time_to_look_again() {
+    let mut book = gpus(2, RunsPerDevice::ONE);
+    let _ = book.apply(acquire(0));
+    assert_eq!(book.apply(busy(0, 0)), [claim(1, 0, 1)], "the next device is tried");
+    assert_eq!(book.apply(busy(1, 1)), []);
+    assert!(book.is_held_up_elsewhere());
+    assert_eq!(book.apply(busy(1, 1)), [LeaseEffect::CountLate(busy(1, 1))]);
+    assert_eq!(book.apply(acquire(1)), [], "whoever comes later waits behind");
+    assert_eq!(book.apply(LeaseEvent::LookAgain), [claim(2, 0, 0)]);
+    let effects = book.apply(LeaseEvent::Claimed { lease: LeaseId(2) });
+    assert_eq!(served(&effects), [on(0, "cuda:0")]);
+    assert_eq!(effects[1], claim(3, 1, 1));
+}
+
+#[test]
+fn nobody_is_served_past_a_claim_that_is_not_answered() {
+    let mut book = gpus(2, RunsPerDevice::ONE);
+    assert_eq!(book.apply(acquire(0)), [claim(0, 0, 0)]);
+    assert_eq!(book.apply(acquire(1)), [], "the first may come back and want cuda:1");
+    assert_eq!(book.apply(busy(0, 0)), [claim(1, 0, 1)]);
+}
+
+#[test]
+fn a_request_withdrawn_while_it_is_claimed_gives_up_its_locks() {
+    let mut book = gpus(1, RunsPerDevice::ONE);
+    let _ = book.apply(acquire(0));
+    let unclaim = LeaseEffect::Unclaim { lease: LeaseId(0) };
+    let effects = book.apply(LeaseEvent::Withdraw { ticket: Ticket(0) });
+    assert_eq!(effects, std::slice::from_ref(&unclaim));
+    let claimed = LeaseEvent::Claimed { lease: LeaseId(0) };
+    assert_eq!(book.apply(claimed.clone()), [unclaim, LeaseEffect::CountLate(claimed)]);
+    assert_eq!(book.apply(acquire(1)), [claim(1, 1, 0)]);
+}
+
+#[test]
+fn a_claim_that_can_not_be_made_refuses_its_request() {
+    let mut book = gpus(1, RunsPerDevice::ONE);
+    let _ = book.apply(acquire(0));
+    let refused = LeaseEffect::Refuse { ticket: Ticket(0), reason: RefuseReason::Unclaimable };
+    assert_eq!(book.apply(LeaseEvent::ClaimFailed { lease: LeaseId(0) }), [refused]);
+    assert_eq!(book.apply(acquire(1)), [claim(1, 1, 0)]);
+}
+
+#[test]
+fn a_claim_on_a_device_that_goes_waits_again_in_its_place() {
+    let mut book = gpus(2, RunsPerDevice::ONE);
+    let _ = book.apply(acquire(0));
+    let effects = book.apply(LeaseEvent::DeviceGone { device: gpu_id(0) });
+    assert_eq!(effects, [LeaseEffect::Unclaim { lease: LeaseId(0) }, claim(1, 0, 1)]);
 }

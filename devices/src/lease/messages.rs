@@ -72,8 +72,8 @@ pub enum Want {
 /// What the book hears.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LeaseEvent {
-    /// Someone wants a device. Answered with `Grant` or `Refuse`, at once or later. A ticket that waits or holds a
-    /// lease already is late.
+    /// Someone wants a device. Answered with `Grant` or `Refuse`, at once or later. A ticket that waits or has a lease
+    /// already is late.
     Acquire {
         /// Names the request.
         ticket: Ticket,
@@ -88,7 +88,43 @@ pub enum LeaseEvent {
         /// The request.
         ticket: Ticket,
     },
-    /// The holder is done with the device and nothing of it is left there. Late the second time.
+    /// What was asked for by `Claim` is taken: the lease can be given. Late if the lease is not being claimed.
+    Claimed {
+        /// The lease.
+        lease: LeaseId,
+    },
+    /// Another process holds one of the devices of a `Claim`: its request waits on, at its place in the line, and the
+    /// device is left alone until `LookAgain`. Late if the lease is not being claimed.
+    Busy {
+        /// The lease.
+        lease: LeaseId,
+        /// The device.
+        device: DeviceId,
+    },
+    /// What was asked for by `Claim` can not be taken at all: its request is refused. Late if the lease is not being
+    /// claimed.
+    ClaimFailed {
+        /// The lease.
+        lease: LeaseId,
+    },
+    /// Time to try again what another process held. Sent from time to time while
+    /// [`LeaseBook::is_held_up_elsewhere`](super::LeaseBook::is_held_up_elsewhere); never late.
+    LookAgain,
+    /// The run of this lease ended well, and this is the most memory it used: what the next ones of its family need.
+    /// Late if the lease is not held.
+    Measured {
+        /// The lease.
+        lease: LeaseId,
+        /// Largest memory of the device in use by the run; 0 says nothing.
+        peak_bytes: u64,
+    },
+    /// The run of this lease found no memory left: from now on its family needs so much that one run fewer than are on
+    /// the device now fits there. Late if the lease is not held.
+    RanOutOfMemory {
+        /// The lease.
+        lease: LeaseId,
+    },
+    /// The holder is done with its devices and nothing of it is left there. Late the second time.
     Release {
         /// The lease.
         lease: LeaseId,
@@ -101,24 +137,65 @@ pub enum LeaseEvent {
     },
 }
 
+/// How much of a device a lease takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Share {
+    /// All of it: nobody else is on it.
+    Alone,
+    /// One of so many slots, whatever the run needs.
+    Slot {
+        /// Leases the device carries at once.
+        slots: u32,
+    },
+    /// So much of its memory.
+    Memory {
+        /// What the run needs.
+        need_bytes: u64,
+        /// What all runs on the device may need together.
+        capacity_bytes: u64,
+        /// Leases the device carries at once, whatever they need.
+        slots: u32,
+    },
+}
+
 /// What the book tells to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LeaseEffect {
+    /// Take these devices from the other engine processes of the machine, all or none of them, and answer with
+    /// `Claimed`, `Busy` or `ClaimFailed`. Told only where a device has a UUID to take it by.
+    Claim {
+        /// The lease to be.
+        lease: LeaseId,
+        /// Who it is for.
+        holder: String,
+        /// The devices, in the order of the grant.
+        devices: Vec<DeviceId>,
+        /// How much of each.
+        share: Share,
+    },
+    /// What was taken for this lease, if anything was, goes back to the other processes: there will be no grant.
+    Unclaim {
+        /// The lease.
+        lease: LeaseId,
+    },
     /// Give this lease to whoever waits for the ticket.
     Grant {
         /// The request.
         ticket: Ticket,
         /// The lease.
         lease: LeaseId,
-        /// The place.
+        /// The places.
         grant: Grant,
+        /// How much of each device.
+        share: Share,
     },
     /// The lease is back; once for each lease.
     Returned {
         /// The lease.
         lease: LeaseId,
-        /// The device it was on.
-        device: DeviceId,
+        /// The devices it was on.
+        devices: Vec<DeviceId>,
     },
     /// Tell whoever waits for the ticket that there will be no lease.
     Refuse {
@@ -143,12 +220,15 @@ pub enum LeaseEffect {
 pub enum RefuseReason {
     /// Every device is gone.
     NoDeviceLeft,
+    /// The device can not be kept from other engine processes.
+    Unclaimable,
 }
 
 impl fmt::Display for RefuseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoDeviceLeft => f.write_str("no device is left: every one of them has failed"),
+            Self::Unclaimable => f.write_str("a device can not be locked against other engine processes"),
         }
     }
 }
@@ -169,7 +249,7 @@ pub struct DeviceUse {
     pub device: DeviceId,
     /// Leases it can carry at once; 0 once it is gone.
     pub slots: u32,
-    /// The leases on it, oldest first.
+    /// The leases on it, oldest first; those being claimed included.
     pub leases: Vec<LeaseUse>,
 }
 

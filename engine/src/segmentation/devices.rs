@@ -1,6 +1,7 @@
 //! What there is to compute on, and what of it a job would take: what `engine devices` tells.
 
 use engine_devices::inventory::{DeviceReport, Machine};
+use engine_devices::lock::holders;
 use engine_devices::{Accelerator, DeviceKind, InventoryError};
 
 use super::jobs::{PlanError, chosen_backend, supported};
@@ -41,7 +42,7 @@ pub fn survey(resolved: &Resolved) -> Result<Survey, PlanError> {
         }
         Err(error) => (Vec::new(), Some(error)),
     };
-    let mut report = machine.report(asked, &taken, &[]);
+    let mut report = machine.report(asked, &taken, &holders(&config.lock_dir));
     let idle = report.devices.iter().find(|row| !kinds.contains(&row.kind) && refused.is_none());
     if let Some(row) = idle {
         let error = InventoryError::Unsupported { kind: row.kind, supported: kinds };
