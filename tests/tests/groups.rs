@@ -119,6 +119,22 @@ fn two_nodes_of_two_devices_train_one_run() {
     assert!(outputs[1..].iter().all(|output| output.stdout.is_empty()), "a follower prints nothing");
     assert!(!place.path("out/.ranks").exists(), "nothing is left of the job");
     place.assert_left_by_all();
+
+    // The same four ranks on one machine.
+    let here = Workplace::with_data();
+    let one_node = &TRAIN[..TRAIN.len() - 2];
+    let four = ["--max-epochs", "1", "--devices", "0", "1", "2", "3"];
+    let ended = here.run(&[one_node, &four].concat());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(weights(&place) == weights(&here), "two nodes of two ranks equal four ranks of one, bit for bit");
+    here.assert_left_by_all();
+}
+
+/// The weights a single run ended with.
+#[cfg(all(feature = "tch", target_os = "linux"))]
+fn weights(place: &Workplace) -> Vec<u8> {
+    let run = std::fs::read_dir(place.path("out/_runs")).unwrap().next().unwrap().unwrap().path();
+    std::fs::read(run.join("checkpoints/last/weights.safetensors")).unwrap()
 }
 
 #[cfg(all(feature = "tch", target_os = "linux"))]
