@@ -13,7 +13,7 @@ DEMO_DIR ?= demo
 
 # Asked when a recipe runs, after `libtorch` has done what it can.
 have_libtorch = scripts/libtorch.sh --path > /dev/null 2>&1
-features = $$($(have_libtorch) && echo --features engine-tests/tch)
+features = $$($(have_libtorch) && echo --features engine-tests/tch,engine-benches/tch)
 
 help:
 	@sed -n '1,3s/^# //p' Makefile

@@ -1,4 +1,6 @@
-//! What the benches share: a workload that does nothing, so that only the engine's own cost is left.
+//! What the benches share: [`figures`], and a workload that does nothing, so that only the engine's own cost is left.
+
+pub mod figures;
 
 use engine::workload::{RunContext, Workload};
 use engine::{

@@ -30,7 +30,7 @@ pub use lease::{
     DeviceUse, Grant, LeaseBook, LeaseEffect, LeaseEvent, LeaseId, LeaseSnapshot, LeaseUse, Place,
     RefuseReason, Share, Ticket, Want,
 };
-pub use lock::{DeviceLock, DeviceLocks, LockError};
+pub use lock::{DeviceLock, DeviceLocks, LockError, WorkerLock};
 pub use placement::{
     LeasedBy, Placement, PlacementError, RunTakes, RunsPerDevice, Strategy, check_combination,
 };

@@ -12,9 +12,13 @@ use super::file::{Locked, Look, Mode, look};
 use super::holders::{Held, holders};
 use super::note::Note;
 use crate::lease::Share;
+use crate::placement::RunsPerDevice;
 
 /// Ends the name of every lock file.
 pub(super) const SUFFIX: &str = ".lock";
+
+/// Ends the name of every file that a worker locks.
+const WORKER_SUFFIX: &str = ".worker.lock";
 
 /// The lock folder of a machine.
 #[derive(Debug, Clone)]
@@ -28,6 +32,8 @@ pub struct DeviceLock {
     // In this order: whoever comes next finds a free slot, then a free device.
     slot: Option<(u32, Locked)>,
     _device: Locked,
+    uuid: String,
+    worker_file: PathBuf,
 }
 
 impl DeviceLock {
@@ -35,6 +41,36 @@ impl DeviceLock {
     #[must_use]
     pub fn slot(&self) -> Option<u32> {
         self.slot.as_ref().map(|(number, _)| *number)
+    }
+
+    /// The device's UUID.
+    #[must_use]
+    pub fn uuid(&self) -> &str {
+        &self.uuid
+    }
+
+    /// The file that the worker on the device has to lock for its own life, see [`WorkerLock`].
+    #[must_use]
+    pub fn worker_file(&self) -> &Path {
+        &self.worker_file
+    }
+}
+
+/// A worker's own hold on its device. An engine that is killed takes its locks with it at once, its workers a moment
+/// later: until they are gone too, nobody else is given the device.
+#[derive(Debug)]
+pub struct WorkerLock {
+    _file: Locked,
+}
+
+impl WorkerLock {
+    /// Locks the [`DeviceLock::worker_file`], without waiting. None if another worker holds it, or an engine looks at
+    /// it in this instant.
+    ///
+    /// # Errors
+    /// [`LockError::File`] if the file can not be used.
+    pub fn try_lock(file: &Path) -> Result<Option<Self>, LockError> {
+        Ok(Locked::take(file, Mode::Exclusive)?.map(|file| Self { _file: file }))
     }
 }
 
@@ -73,8 +109,15 @@ impl DeviceLocks {
             Share::Memory { need_bytes, capacity_bytes, slots } => (slots, need_bytes, Some(capacity_bytes)),
         };
         let Some(device) = Locked::take(&self.device_file(uuid), Mode::Shared)? else { return Ok(None) };
+        if is_held(&self.worker_file(uuid, None))? {
+            return Ok(None);
+        }
         for number in 0..slots {
             let Some(slot) = Locked::take(&self.slot_file(uuid, number), Mode::Exclusive)? else { continue };
+            let worker_file = self.worker_file(uuid, Some(number));
+            if is_held(&worker_file)? {
+                continue;
+            }
             // First written, then summed: of two processes that come at once, at least one counts the other.
             slot.write(&Note::now(uuid, holder, need_bytes))?;
             let fits = match capacity_bytes {
@@ -83,7 +126,13 @@ impl DeviceLocks {
                     .is_some_and(|others| others.saturating_add(need_bytes) <= capacity),
                 None => true,
             };
-            return Ok(fits.then_some(DeviceLock { slot: Some((number, slot)), _device: device }));
+            let slot = Some((number, slot));
+            return Ok(fits.then(|| DeviceLock {
+                slot,
+                _device: device,
+                uuid: uuid.to_owned(),
+                worker_file,
+            }));
         }
         Ok(None)
     }
@@ -116,14 +165,21 @@ impl DeviceLocks {
 
     fn alone(&self, uuid: &str, holder: &str) -> Result<Option<DeviceLock>, LockError> {
         let Some(device) = Locked::take(&self.device_file(uuid), Mode::Exclusive)? else { return Ok(None) };
+        let everybodys = (0..RunsPerDevice::MOST).map(Some).chain([None]);
+        for slot in everybodys {
+            if is_held(&self.worker_file(uuid, slot))? {
+                return Ok(None);
+            }
+        }
         device.write(&Note::now(uuid, holder, 0))?;
-        Ok(Some(DeviceLock { slot: None, _device: device }))
+        let worker_file = self.worker_file(uuid, None);
+        Ok(Some(DeviceLock { slot: None, _device: device, uuid: uuid.to_owned(), worker_file }))
     }
 
     /// What the runs in the other slots need together; none while one of them has not said it.
     fn others_need(&self, uuid: &str, own: u32) -> Result<Option<u64>, LockError> {
         let mut needed = 0_u64;
-        for number in (0..crate::placement::RunsPerDevice::MOST).filter(|number| *number != own) {
+        for number in (0..RunsPerDevice::MOST).filter(|number| *number != own) {
             match look(&self.slot_file(uuid, number))? {
                 Look::Free => {}
                 Look::Held(Some(note)) => needed = needed.saturating_add(note.need_bytes),
@@ -137,9 +193,18 @@ impl DeviceLocks {
         self.folder.join(format!("{}{SUFFIX}", file_name(uuid)))
     }
 
+    fn worker_file(&self, uuid: &str, slot: Option<u32>) -> PathBuf {
+        let slot = slot.map(|number| format!(".{number}")).unwrap_or_default();
+        self.folder.join(format!("{}{slot}{WORKER_SUFFIX}", file_name(uuid)))
+    }
+
     fn slot_file(&self, uuid: &str, number: u32) -> PathBuf {
         self.folder.join(format!("{}.{number}{SUFFIX}", file_name(uuid)))
     }
+}
+
+fn is_held(path: &Path) -> Result<bool, LockError> {
+    Ok(look(path)? != Look::Free)
 }
 
 /// The UUID as part of a file name: `MIG-GPU-…/1/0` and the like without what leads elsewhere.

@@ -55,6 +55,30 @@ fn each_packed_run_has_a_slot_of_its_own() {
 }
 
 #[test]
+fn a_worker_that_outlives_its_engine_keeps_its_device() {
+    let (_dir, locks) = locks();
+    let slots = |slots| Share::Slot { slots };
+    let engine = locks.try_lock("GPU-1", Share::Alone, "a").unwrap().unwrap();
+    let worker = WorkerLock::try_lock(engine.worker_file()).unwrap().unwrap();
+    assert!(WorkerLock::try_lock(engine.worker_file()).unwrap().is_none());
+    drop(engine);
+    assert!(locks.try_lock("GPU-1", Share::Alone, "b").unwrap().is_none());
+    assert!(locks.try_lock("GPU-1", slots(2), "b").unwrap().is_none());
+    drop(worker);
+
+    let engine = locks.try_lock("GPU-1", slots(2), "b").unwrap().unwrap();
+    let worker = WorkerLock::try_lock(engine.worker_file()).unwrap().unwrap();
+    drop(engine);
+    assert!(locks.try_lock("GPU-1", Share::Alone, "c").unwrap().is_none());
+    let other = locks.try_lock("GPU-1", slots(2), "c").unwrap().unwrap();
+    assert_eq!(other.slot(), Some(1), "the slot of the worker is not free, the other one is");
+    assert!(locks.try_lock("GPU-1", slots(2), "d").unwrap().is_none());
+    drop((worker, other));
+    assert!(locks.try_lock("GPU-1", Share::Alone, "d").unwrap().is_some());
+    assert_eq!(holders(&locks.folder).len(), 0, "what workers lock is nobody's device");
+}
+
+#[test]
 fn packed_by_memory_the_needs_of_all_processes_count() {
     let (_folder, locks) = locks();
     let first = locks.try_lock(GPU, memory(60), "a").unwrap().unwrap();
