@@ -7,7 +7,8 @@ use std::time::Duration;
 /// A worker beats at least this often, in seconds; a beat says "alive", not "getting on".
 pub const BEAT_SECS: u64 = 2;
 
-/// A worker that says nothing at all for this long, not even a beat, is taken for hung.
+/// A worker that says nothing at all for this long, not even a beat, is taken for hung; sooner where the time without
+/// progress is shorter.
 pub const BEAT_TIMEOUT: Duration = Duration::from_secs(15 * BEAT_SECS);
 
 /// No progress for this long ends an attempt, where the caller says nothing else. Long, because a first step may
@@ -25,10 +26,10 @@ pub const KILL_GRACE: Duration = Duration::from_secs(10);
 /// Pause before a failed attempt is repeated, so that a machine short of something gets a chance to recover.
 pub const RETRY_BACKOFF: Duration = Duration::from_millis(500);
 
-/// Repetitions of a run whose worker was lost or killed from outside.
+/// Repetitions of a run whose worker was lost or killed from outside, in all.
 pub const RETRIES_LOST: u32 = 2;
 
-/// Repetitions of a run that ran out of memory.
+/// Repetitions of a run that ran out of memory, on the device or on the host; each asks for a device to itself.
 pub const RETRIES_OUT_OF_MEMORY: u32 = 1;
 
 /// Times a cv starts the actor of a run anew after that actor was lost to a panic.

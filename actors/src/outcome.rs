@@ -45,11 +45,17 @@ impl Status {
 pub enum Cause {
     /// The workload panicked.
     Panic,
-    /// The device or the host ran out of memory.
-    OutOfMemory,
-    /// No progress for `progress_timeout`.
+    /// The machine, or the part of it this process may use, ran out of memory.
+    #[serde(rename = "out-of-memory-host")]
+    HostOutOfMemory,
+    /// The GPU ran out of memory.
+    #[serde(rename = "out-of-memory-device")]
+    DeviceOutOfMemory,
+    /// No progress for `progress_timeout`, or no sign of life.
     Hang,
-    /// The worker died (killed by a signal, closed its pipe, could not be started).
+    /// The worker was ended by a signal that nobody here sent.
+    Killed,
+    /// The worker is gone without a word (left, closed its pipe), or could not be started.
     Lost,
     /// The data can not be used.
     Data,
@@ -67,14 +73,28 @@ impl Cause {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Panic => "panic",
-            Self::OutOfMemory => "out-of-memory",
+            Self::HostOutOfMemory => "out-of-memory-host",
+            Self::DeviceOutOfMemory => "out-of-memory-device",
             Self::Hang => "hang",
+            Self::Killed => "killed",
             Self::Lost => "lost",
             Self::Data => "data",
             Self::Diverged => "diverged",
             Self::Configuration => "configuration",
             Self::Io => "io",
         }
+    }
+
+    /// Whether it is for want of memory, wherever.
+    #[must_use]
+    pub const fn is_out_of_memory(self) -> bool {
+        matches!(self, Self::HostOutOfMemory | Self::DeviceOutOfMemory)
+    }
+
+    /// Whether the worker went without a word of its own, for a reason that need not come again.
+    #[must_use]
+    pub const fn is_loss(self) -> bool {
+        matches!(self, Self::Lost | Self::Killed)
     }
 }
 
@@ -108,6 +128,12 @@ pub struct RunOutcome {
     pub attempts: u32,
     /// Device of the last attempt: `cpu:0`.
     pub device: Option<String>,
+    /// Largest resident memory of its workers over all attempts, where it is known.
+    #[serde(default)]
+    pub peak_memory_bytes: Option<u64>,
+    /// Largest memory its workers took on a GPU over all attempts, where it is known.
+    #[serde(default)]
+    pub peak_device_memory_bytes: Option<u64>,
     /// Time from the first attempt's start to the end, in seconds.
     pub duration_secs: f64,
     /// Metrics last logged.

@@ -13,7 +13,7 @@ use crate::outcome::Failure;
 use crate::plan::RunPlan;
 
 /// Version of the messages in this module; raised with every change of shape.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;
 
 /// RunActor → worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -81,6 +81,11 @@ pub enum FromWorker {
         step: u64,
         /// Monitored value, where one was known.
         monitored: Option<f64>,
+    },
+    /// Something the user should know that keeps the run from nothing.
+    Warned {
+        /// What, as a fragment.
+        message: String,
     },
     /// The run is over and its files are closed.
     Finished(RunSummary),

@@ -63,6 +63,8 @@ pub(crate) fn run_outcome(status: Status, iou: f64) -> RunOutcome {
         failure: None,
         attempts: 1,
         device: Some("cpu:0".into()),
+        peak_memory_bytes: None,
+        peak_device_memory_bytes: None,
         duration_secs: 1.5,
         metrics: [("val/iou".to_string(), iou)].into(),
         checkpoint: None,

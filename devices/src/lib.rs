@@ -35,8 +35,8 @@ pub use placement::{
     LeasedBy, Placement, PlacementError, RunTakes, RunsPerDevice, Strategy, check_combination,
 };
 pub use worker::{
-    AttachError, EventSink, Exit, ExitReport, FollowError, Follower, GroupLauncher, Heard, Judge, Launch,
-    LaunchError, Launcher, Lead, Patience, PortError, ProcessLauncher, SendError, SessionError,
-    ThreadLauncher, Whose, Worker, WorkerEvent, WorkerPort, WorkerReceiver, WorkerSender, attach_process,
-    is_worker_process,
+    AfterWork, AttachError, EventSink, Exit, ExitReport, FollowError, Follower, GroupLauncher, Heard, Judge,
+    Launch, LaunchError, Launcher, Lead, Patience, PortError, ProcessLauncher, SendError, SessionError,
+    ThreadLauncher, WarmLauncher, Whose, Worker, WorkerEvent, WorkerPort, WorkerReceiver, WorkerSender,
+    attach_process, is_worker_process,
 };

@@ -14,14 +14,19 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, bounded};
 use engine_devices::{
-    Accelerator, AttachError, Exit, ExitReport, Grant, Launch, LaunchError, Launcher, Place, ProcessLauncher,
-    SendError, Worker, WorkerEvent, WorkerPort, attach_process, frame, is_worker_process, select,
+    Accelerator, AfterWork, AttachError, Exit, ExitReport, Grant, Launch, LaunchError, Launcher, Place,
+    ProcessLauncher, SendError, WarmLauncher, Worker, WorkerEvent, WorkerPort, attach_process, frame,
+    is_worker_process, select,
 };
+#[cfg(target_os = "linux")]
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+#[cfg(target_os = "linux")]
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 use serde::{Deserialize, Serialize};
 
 /// Beyond this a test hangs and fails.
@@ -47,6 +52,10 @@ enum Order {
     /// Closes nothing and reads nothing any more.
     Deaf,
     Return,
+    /// Is done, and would do more.
+    Finish,
+    /// Takes so much memory and keeps it.
+    Keep(usize),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,6 +74,12 @@ enum Said {
     Holding {
         child: u32,
     },
+}
+
+/// What a worker writes, as far as these tests read it themselves.
+#[derive(Debug, PartialEq, Deserialize)]
+enum Frame {
+    Said(Said),
 }
 
 fn main() -> ExitCode {
@@ -108,6 +123,14 @@ fn work(mut port: WorkerPort<Order, Said>) -> ExitCode {
                 }
             }
             Order::Return => return ExitCode::from(7),
+            Order::Finish => match port.work_is_over(AfterWork::Rests) {
+                AfterWork::Rests => continue,
+                AfterWork::Leaves => return ExitCode::SUCCESS,
+            },
+            Order::Keep(bytes) => {
+                std::mem::forget(std::hint::black_box(vec![1_u8; bytes]));
+                Said::Done
+            }
         };
         port.send(answer).unwrap();
     }
@@ -171,11 +194,22 @@ fn to_launch<'a>(name: &'a str, grant: &'a Grant) -> Launch<'a> {
 
 impl Watched {
     fn launch() -> Self {
+        Self::launched(&ProcessLauncher::current_exe().unwrap(), &to_launch("tested", &grant()))
+    }
+
+    fn launched(launcher: &impl Launcher<Order, Said>, launch: &Launch<'_>) -> Self {
         let (tell, events) = bounded(1024);
         let sink = Box::new(move |event| tell.send(event).is_ok());
-        let worker =
-            ProcessLauncher::current_exe().unwrap().launch(&to_launch("tested", &grant()), sink).unwrap();
-        Self { worker: Some(worker), events }
+        Self { worker: Some(launcher.launch(launch, sink).unwrap()), events }
+    }
+
+    /// Does a run that leaves nothing behind, and rests.
+    fn rest(&self) {
+        assert_eq!(self.ask(Order::Echo("work".into())), Said::Echo("work".into()));
+        self.order(Order::Finish);
+        let report = self.end();
+        assert_eq!(report.exit, Exit::Rested);
+        assert!(report.peak_memory_bytes.is_some());
     }
 
     fn worker(&self) -> &dyn Worker<Order> {
@@ -259,6 +293,170 @@ fn a_kill_from_outside_is_reported_as_its_signal() {
     kill_process(watched.pid(), Signal::KILL).unwrap();
     assert_eq!(watched.end().exit, Exit::Signal(9));
     assert!(is_gone(watched.pid()), "no zombie is left");
+}
+
+fn a_stopped_worker_is_killed_all_the_same() {
+    let watched = Watched::launch();
+    assert_eq!(watched.ask(Order::Echo("alive".into())), Said::Echo("alive".into()));
+    kill_process(watched.pid(), Signal::STOP).unwrap();
+    watched.worker().kill();
+    assert_eq!(watched.end().exit, Exit::Signal(9));
+    assert!(is_gone(watched.pid()));
+}
+
+fn the_peak_of_a_worker_that_leaves_is_told_by_itself() {
+    let watched = Watched::launch();
+    assert_eq!(watched.ask(Order::Echo("looked at".into())), Said::Echo("looked at".into()));
+    // Within a second of the last look from outside, which is too early for another.
+    assert_eq!(watched.ask(Order::Keep(200 << 20)), Said::Done);
+    watched.order(Order::Finish);
+    let report = watched.end();
+    assert_eq!(report.exit, Exit::Code(0), "launched to do one thing, it does not rest");
+    if cfg!(target_os = "linux") {
+        assert!(report.peak_memory_bytes.unwrap() > 200 << 20, "{report:?}");
+    }
+}
+
+// ---- workers that rest ----
+
+fn warm() -> WarmLauncher<Order, Said> {
+    WarmLauncher::new(ProcessLauncher::current_exe().unwrap())
+}
+
+fn of_family<'a>(family: &'a str, grant: &'a Grant) -> Launch<'a> {
+    Launch { name: "warm", family: Some(family), grant }
+}
+
+/// Waits until the process has ended, every thread of it, and leaves it to be reaped by whom it belongs to.
+#[cfg(target_os = "linux")]
+fn wait_until_dead(pid: Pid) {
+    match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
+        Ok(_) | Err(Errno::CHILD) => {}
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn wait_until_gone(pid: Pid) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_gone(pid) {
+        assert!(Instant::now() < deadline, "{pid:?} is still there");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn a_worker_that_rests_does_the_next_run_of_its_family() {
+    let (launcher, grant) = (warm(), grant());
+    let first = Watched::launched(&launcher, &of_family("cv", &grant));
+    let pid = first.pid();
+    first.rest();
+    assert_eq!(first.worker().send(Order::Return), Err(SendError::Gone));
+    let mut second = Watched::launched(&launcher, &of_family("cv", &grant));
+    assert_eq!(second.pid(), pid);
+    // WARM-4: neither handle of the run that is over reaches this one.
+    first.worker().kill();
+    drop(first);
+    second.rest();
+    let third = Watched::launched(&launcher, &of_family("cv", &grant));
+    assert_eq!(third.pid(), pid);
+    drop(second.worker.take());
+    third.order(Order::Panic("at last".into()));
+    let report = third.end();
+    assert_eq!(report.exit, Exit::Code(101));
+    assert!(report.stderr_tail.iter().any(|line| line.contains("at last")), "{report:?}");
+    let fourth = Watched::launched(&launcher, &of_family("cv", &grant));
+    assert_ne!(fourth.pid(), pid, "a worker that failed does not rest");
+    fourth.worker().kill();
+    assert_eq!(fourth.end().exit, Exit::Signal(9));
+}
+
+#[cfg(target_os = "linux")]
+fn another_family_finds_the_device_empty() {
+    let (launcher, grant) = (warm(), grant());
+    for other in [Some("other"), None] {
+        let first = Watched::launched(&launcher, &of_family("cv", &grant));
+        let pid = first.pid();
+        first.rest();
+        let second = Watched::launched(&launcher, &Launch { name: "second", family: other, grant: &grant });
+        assert!(is_gone(pid), "gone before the other is there");
+        assert_ne!(second.pid(), pid);
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn a_resting_worker_ends_with_its_launcher_and_after_its_time() {
+    let grant = grant();
+    let launcher = warm();
+    let first = Watched::launched(&launcher, &of_family("cv", &grant));
+    let pid = first.pid();
+    first.rest();
+    assert!(!is_gone(pid));
+    drop(launcher);
+    wait_until_gone(pid);
+
+    let launcher =
+        WarmLauncher::resting_for(ProcessLauncher::current_exe().unwrap(), Duration::from_millis(50));
+    let first = Watched::launched(&launcher, &of_family("cv", &grant));
+    first.rest();
+    wait_until_gone(first.pid());
+    let second = Watched::launched(&launcher, &of_family("cv", &grant));
+    assert_eq!(second.ask(Order::Echo("anew".into())), Said::Echo("anew".into()));
+}
+
+#[cfg(target_os = "linux")]
+fn a_resting_worker_that_is_killed_is_replaced() {
+    let (launcher, grant) = (warm(), grant());
+    let first = Watched::launched(&launcher, &of_family("cv", &grant));
+    let pid = first.pid();
+    first.rest();
+    kill_process(pid, Signal::KILL).unwrap();
+    wait_until_dead(pid);
+    let second = Watched::launched(&launcher, &of_family("cv", &grant));
+    assert_eq!(second.ask(Order::Echo("anew".into())), Said::Echo("anew".into()));
+    assert_ne!(second.pid(), pid);
+    wait_until_gone(pid);
+}
+
+#[cfg(target_os = "linux")]
+fn a_worker_that_keeps_memory_does_not_rest_again() {
+    let (launcher, grant) = (warm(), grant());
+    let first = Watched::launched(&launcher, &of_family("cv", &grant));
+    let pid = first.pid();
+    first.rest();
+    let second = Watched::launched(&launcher, &of_family("cv", &grant));
+    assert_eq!(second.pid(), pid);
+    assert_eq!(second.ask(Order::Keep(400 << 20)), Said::Done);
+    second.order(Order::Finish);
+    let report = second.end();
+    assert_eq!(report.exit, Exit::Rested);
+    assert!(report.peak_memory_bytes.unwrap() > 400 << 20);
+    assert!(is_gone(pid), "its memory is back before its end is told");
+}
+
+#[cfg(target_os = "linux")]
+fn a_worker_with_a_child_does_not_rest_and_takes_it_along() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(dir.path().join("line")).unwrap();
+    let (launcher, grant) = (warm(), grant());
+    let watched = Watched::launched(&launcher, &of_family("cv", &grant));
+    let Said::Holding { .. } = watched.ask(Order::HoldWithChild(dir.path().join("line"))) else { panic!() };
+    let (mut line, _) = listener.accept().unwrap();
+    watched.order(Order::Finish);
+    assert_eq!(watched.end().exit, Exit::Rested);
+    assert!(is_gone(watched.pid()));
+    wait_for_the_last_holder(&mut line);
+}
+
+#[cfg(target_os = "linux")]
+fn one_worker_at_the_most_rests_on_a_device() {
+    let (launcher, grant) = (warm(), grant());
+    let both = [(); 2].map(|()| Watched::launched(&launcher, &of_family("cv", &grant)));
+    let pids = [both[0].pid(), both[1].pid()];
+    assert_ne!(pids[0], pids[1], "both are at work");
+    both[0].rest();
+    both[1].rest();
+    assert!(!is_gone(pids[0]) && is_gone(pids[1]));
 }
 
 fn a_panic_is_code_101_with_its_message_in_the_tail() {
@@ -365,9 +563,9 @@ fn a_worker_returns_when_its_input_ends() {
     let mut stdin = child.stdin.take().unwrap();
     frame::write(&mut stdin, &Order::Echo("by hand".into())).unwrap();
     let mut stdout = child.stdout.take().unwrap();
-    assert_eq!(frame::read(&mut stdout).unwrap(), Some(Said::Echo("by hand".into())));
+    assert_eq!(frame::read(&mut stdout).unwrap(), Some(Frame::Said(Said::Echo("by hand".into()))));
     drop(stdin);
-    assert_eq!(frame::read::<Said>(&mut stdout).unwrap(), None);
+    assert_eq!(frame::read::<Frame>(&mut stdout).unwrap(), None);
     assert!(child.wait().unwrap().success());
 }
 
@@ -375,7 +573,7 @@ fn an_orphan_that_does_not_listen_ends_itself() {
     let mut child = worker_by_hand().stderr(Stdio::null()).process_group(0).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     frame::write(&mut stdin, &Order::Deaf).unwrap();
-    assert_eq!(frame::read(child.stdout.as_mut().unwrap()).unwrap(), Some(Said::Done));
+    assert_eq!(frame::read(child.stdout.as_mut().unwrap()).unwrap(), Some(Frame::Said(Said::Done)));
     drop(stdin);
     assert_eq!(child.wait().unwrap().signal(), Some(9));
 }
@@ -457,6 +655,34 @@ const TESTS: &[(&str, fn())] = &[
     #[cfg(target_os = "linux")]
     ("a_worker_is_held_to_its_grant", a_worker_is_held_to_its_grant),
     ("a_kill_from_outside_is_reported_as_its_signal", a_kill_from_outside_is_reported_as_its_signal),
+    ("a_stopped_worker_is_killed_all_the_same", a_stopped_worker_is_killed_all_the_same),
+    (
+        "the_peak_of_a_worker_that_leaves_is_told_by_itself",
+        the_peak_of_a_worker_that_leaves_is_told_by_itself,
+    ),
+    #[cfg(target_os = "linux")]
+    (
+        "a_worker_that_rests_does_the_next_run_of_its_family",
+        a_worker_that_rests_does_the_next_run_of_its_family,
+    ),
+    #[cfg(target_os = "linux")]
+    ("another_family_finds_the_device_empty", another_family_finds_the_device_empty),
+    #[cfg(target_os = "linux")]
+    (
+        "a_resting_worker_ends_with_its_launcher_and_after_its_time",
+        a_resting_worker_ends_with_its_launcher_and_after_its_time,
+    ),
+    #[cfg(target_os = "linux")]
+    ("a_resting_worker_that_is_killed_is_replaced", a_resting_worker_that_is_killed_is_replaced),
+    #[cfg(target_os = "linux")]
+    ("a_worker_that_keeps_memory_does_not_rest_again", a_worker_that_keeps_memory_does_not_rest_again),
+    #[cfg(target_os = "linux")]
+    (
+        "a_worker_with_a_child_does_not_rest_and_takes_it_along",
+        a_worker_with_a_child_does_not_rest_and_takes_it_along,
+    ),
+    #[cfg(target_os = "linux")]
+    ("one_worker_at_the_most_rests_on_a_device", one_worker_at_the_most_rests_on_a_device),
     ("a_panic_is_code_101_with_its_message_in_the_tail", a_panic_is_code_101_with_its_message_in_the_tail),
     (
         "a_hundred_megabytes_on_stderr_neither_hang_nor_stay",

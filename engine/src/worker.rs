@@ -1,14 +1,17 @@
 //! The worker's side of a run: hears its order, does the workload, says what happens.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crossbeam::channel::{RecvTimeoutError, bounded};
+use crossbeam::channel::{RecvTimeoutError, Sender, bounded};
 use engine_actors::limits::BEAT_SECS;
-use engine_actors::protocol::{FromWorker, PROTOCOL_VERSION, ToWorker};
-use engine_devices::{ThreadLauncher, WorkerPort, attach_process, is_worker_process};
+use engine_actors::outcome::{Cause, Failure};
+use engine_actors::protocol::{FromWorker, PROTOCOL_VERSION, RunOrder, RunSummary, ToWorker};
+use engine_devices::{
+    AfterWork, ThreadLauncher, WorkerPort, WorkerReceiver, WorkerSender, attach_process, is_worker_process,
+};
 
 use crate::workload::{RunContext, Workload};
 
@@ -16,7 +19,9 @@ use crate::workload::{RunContext, Workload};
 ///
 /// Call it first thing in `main`, before anything starts threads or prints: an application that runs its
 /// workloads in child processes is started again by the engine as each of them. Returns `None` in the
-/// application itself; in a worker it does the run and returns the exit code to leave `main` with.
+/// application itself; in a worker it does the runs it is given, one after another, and returns the exit code to leave
+/// `main` with. On a CPU a worker may do several runs of one configuration: a workload keeps nothing from one run to
+/// the next that could change its result.
 ///
 /// # Example
 /// ```no_run
@@ -60,32 +65,113 @@ pub(crate) fn thread_launcher(workload: Arc<dyn Workload>) -> ThreadLauncher<ToW
     ThreadLauncher::new(Arc::new(move |port| serve(port, workload.as_ref())))
 }
 
-/// Does the one run this worker exists for. A panic of the workload leaves through here to the worker's edge.
+/// Does the runs this worker is given, one after another: one for a thread, and for a process as many as its launcher
+/// lets it. A panic of the workload leaves through here to the worker's edge.
+///
+/// A run that failed or was stopped is the worker's last: what it leaves behind is not known well enough.
 fn serve(port: WorkerPort<ToWorker, FromWorker>, workload: &dyn Workload) {
-    let (mut ears, voice) = port.split();
-    let pid = std::process::id();
-    if voice.send(FromWorker::Hello { protocol: PROTOCOL_VERSION, pid }).is_err() {
-        return;
+    let (ears, voice) = port.split();
+    let (orders, given) = bounded(1);
+    let desk = Arc::new(Desk::default());
+    let listening = Arc::clone(&desk);
+    let listener = std::thread::Builder::new()
+        .name("engine-ears".into())
+        .spawn(move || listen(ears, &listening, &orders));
+    if let Err(error) = listener {
+        let message = format!("a worker's thread could not be started: {error}");
+        let failed = Failure { cause: Cause::Lost, message, stderr_tail: Vec::new() };
+        return drop(voice.send(FromWorker::Failed(failed)));
     }
-    let order = loop {
-        match ears.recv() {
-            Some(ToWorker::Start(order)) => break order,
-            Some(ToWorker::Stop) => {} // nothing runs yet; the engine ends this worker itself
-            None => return,
+    loop {
+        let hello = FromWorker::Hello { protocol: PROTOCOL_VERSION, pid: std::process::id() };
+        if voice.send(hello).is_err() {
+            return;
         }
-    };
+        let Ok(Given { order, stop }) = given.recv() else { return };
+        let end = run(workload, &order, stop, &voice);
+        desk.clear();
+        let wish = match &end {
+            Ok(summary) if !summary.stopped => AfterWork::Rests,
+            _ => AfterWork::Leaves,
+        };
+        let last = end.map_or_else(FromWorker::Failed, FromWorker::Finished);
+        if voice.send(last).is_err() {
+            return tracing::warn!("the engine was gone before the run's end could be told");
+        }
+        if voice.work_is_over(wish) == AfterWork::Leaves {
+            return;
+        }
+    }
+}
 
-    let stop = Arc::new(AtomicBool::new(false));
-    let heard = Arc::clone(&stop);
-    let listener = std::thread::Builder::new().name("engine-ears".into()).spawn(move || {
-        loop {
-            match ears.recv() {
-                Some(ToWorker::Stop) => heard.store(true, Ordering::Relaxed),
-                Some(ToWorker::Start(_)) => tracing::warn!("a second order was ignored"),
-                None => break heard.store(true, Ordering::Relaxed),
-            }
+/// A run to be done, and what it looks at to see whether it is to stop.
+struct Given {
+    order: Box<RunOrder>,
+    stop: Arc<AtomicBool>,
+}
+
+/// The run under way, as the listening thread knows it.
+#[derive(Default)]
+struct Desk {
+    stop: Mutex<Option<Arc<AtomicBool>>>,
+}
+
+impl Desk {
+    fn stop_of_run(&self) -> MutexGuard<'_, Option<Arc<AtomicBool>>> {
+        self.stop.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes an order that has come; none if a run is under way.
+    fn take(&self, order: Box<RunOrder>) -> Option<Given> {
+        let mut stop_of_run = self.stop_of_run();
+        if stop_of_run.is_some() {
+            return None;
         }
-    });
+        let stop = Arc::new(AtomicBool::new(false));
+        *stop_of_run = Some(Arc::clone(&stop));
+        Some(Given { order, stop })
+    }
+
+    fn clear(&self) {
+        self.stop_of_run().take();
+    }
+
+    /// Asks the run under way to stop; without one nobody is asked.
+    fn stop(&self) {
+        if let Some(stop) = &*self.stop_of_run() {
+            stop.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Hears the engine until it is gone. Ends by dropping `orders`, which ends a worker that waits for one.
+fn listen(mut ears: WorkerReceiver<ToWorker>, desk: &Desk, orders: &Sender<Given>) {
+    while let Some(message) = ears.recv() {
+        match message {
+            ToWorker::Stop => desk.stop(),
+            ToWorker::Start(order) => match desk.take(order) {
+                // Nobody waits for an order any more: the worker has left.
+                Some(given) => drop(orders.send(given)),
+                None => tracing::warn!("a second order was ignored"),
+            },
+        }
+    }
+    desk.stop();
+}
+
+/// Does one run, beating while it lasts.
+fn run(
+    workload: &dyn Workload,
+    order: &RunOrder,
+    stop: Arc<AtomicBool>,
+    voice: &WorkerSender<FromWorker>,
+) -> Result<RunSummary, Failure> {
+    let speaker = voice.clone();
+    let context = RunContext::new(
+        // A closed pipe means that the engine is gone: the run is told to stop by its listener.
+        move |message| drop(speaker.send(message)),
+        stop,
+    );
     let (alive, ended) = bounded::<()>(0);
     let pulse = voice.clone();
     let beater = std::thread::Builder::new().name("engine-beat".into()).spawn(move || {
@@ -95,24 +181,15 @@ fn serve(port: WorkerPort<ToWorker, FromWorker>, workload: &dyn Workload) {
             }
         }
     });
-    if let Err(error) = listener.and(beater) {
-        tracing::warn!(%error, "a worker thread could not be started: stop requests or beats are missing");
+    if let Err(error) = &beater {
+        context.warn(format!("the worker does not beat, for its thread could not be started: {error}"));
     }
-
-    let speaker = voice.clone();
-    let context = RunContext::new(
-        // A closed pipe means that the engine is gone: the run is told to stop by its listener.
-        move |message| drop(speaker.send(message)),
-        stop,
-    );
-    let result = workload.run(&order, &context);
+    let result = workload.run(order, &context);
     context.flush();
     drop(alive);
-    let last = match result {
-        Ok(summary) => FromWorker::Finished(summary),
-        Err(failure) => FromWorker::Failed(failure),
-    };
-    if voice.send(last).is_err() {
-        tracing::warn!("the engine was gone before the run's end could be told");
+    // A beat that came after the last word would be heard as the next run's.
+    if let Ok(beater) = beater {
+        drop(beater.join());
     }
+    result
 }

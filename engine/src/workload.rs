@@ -17,7 +17,8 @@ const FLUSH_AT: usize = 64;
 /// What one run does, given its order and a context to report through.
 ///
 /// Runs on a worker's own thread or process, never on an arbiter: it may block as long as it likes,
-/// but asks [`RunContext::stop_requested`] at every step.
+/// but asks [`RunContext::stop_requested`] at every step. One process may do several runs of one configuration, one after
+/// another: what a run does must follow from its order alone.
 pub trait Workload: Send + Sync + 'static {
     /// Does the run.
     ///
@@ -108,6 +109,11 @@ impl RunContext {
         monitored: Option<f64>,
     ) {
         self.tell(FromWorker::CheckpointWritten { path, epoch, step, monitored });
+    }
+
+    /// Something the user should know that keeps the run from nothing, as a fragment: it becomes an event.
+    pub fn warn(&self, message: impl Into<String>) {
+        self.tell(FromWorker::Warned { message: message.into() });
     }
 
     /// Sends the points that wait.

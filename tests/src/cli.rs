@@ -10,6 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
+use crate::probe::Job;
+
 /// Whatever is waited for has happened by then, on a busy machine too.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Between two looks at something that tells nobody when it changes.
@@ -66,12 +68,49 @@ impl Workplace {
 
     /// The program with these arguments, with the folder as its working directory and none of this process's settings.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(engine_binary());
+        let mut command = self.program(&engine_binary());
+        command.args(arguments);
+        command
+    }
+
+    /// Starts the program `probe`, built for the test at this path, on a job.
+    pub fn probe(&self, program: &str, job: &Job) -> Running {
+        Running::start(self.probe_command(program, job))
+    }
+
+    /// What [`Workplace::probe`] starts, to be changed before [`Workplace::start_command`].
+    pub fn probe_command(&self, program: &str, job: &Job) -> Command {
+        self.write("job.json", &serde_json::to_string(job).unwrap());
+        let mut command = self.program(Path::new(program));
+        command.arg(self.path("job.json"));
+        command
+    }
+
+    /// Starts a command.
+    pub fn start_command(&self, command: Command) -> Running {
+        Running::start(command)
+    }
+
+    /// Waits until something is so that tells nobody when it changes.
+    ///
+    /// # Panics
+    /// If it does not come to be so.
+    pub fn wait_until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_so() {
+            assert!(Instant::now() < deadline, "not in time: {what}");
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// A program as part of this workplace.
+    pub fn program(&self, path: &Path) -> Command {
+        let mut command = Command::new(path);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ENGINE_"))
         {
             command.env_remove(name);
         }
-        command.current_dir(self.dir.path()).env(MARK, self.dir.path()).args(arguments).stdin(Stdio::null());
+        command.current_dir(self.dir.path()).env(MARK, self.dir.path()).stdin(Stdio::null());
         command
     }
 

@@ -5,6 +5,7 @@
 pub mod cli;
 pub mod damage;
 pub mod nvml;
+pub mod probe;
 pub mod table;
 
 use std::io::Write;

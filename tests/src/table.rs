@@ -60,6 +60,7 @@ pub fn assert_columns(table: &Table, hyperparameters: Option<&[&str]>, passes: &
         behind.extend(names);
     }
     behind.extend(["status", "failure", "attempts", "device"]);
+    behind.extend(["peak_memory_bytes", "peak_device_memory_bytes"]);
     let columns = table.columns();
     let (before, rest) = columns.split_at(5);
     assert_eq!(before, ["run_name", "run_id", "fold", "seed", "duration"]);

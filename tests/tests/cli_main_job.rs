@@ -412,7 +412,11 @@ fn a_killed_worker_is_tried_again_and_the_tune_ends_well() {
     let victim = *workers(&place, &running).first().unwrap();
     kill(victim, Signal::KILL);
     let retried = running.until_event("run-retried");
-    assert_eq!((&retried["attempt"], &retried["failure"]["cause"]), (&1.into(), &"lost".into()), "{retried}");
+    assert_eq!(
+        (&retried["attempt"], &retried["failure"]["cause"]),
+        (&1.into(), &"killed".into()),
+        "{retried}"
+    );
     let ended = running.end();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     place.assert_left_by_all();

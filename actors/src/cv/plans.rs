@@ -38,6 +38,8 @@ pub(super) fn unfinished_run(plan: &RunPlan, status: Status, failure: Option<Fai
         failure,
         attempts: 0,
         device: None,
+        peak_memory_bytes: None,
+        peak_device_memory_bytes: None,
         duration_secs: 0.0,
         metrics: engine_tracking::Metrics::new(),
         checkpoint: None,

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, SpawnHandle, WrapFuture};
-use engine_devices::WorkerEvent;
+use engine_devices::{Want, WorkerEvent};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::StartRun;
-use super::effects::{Effect, Input, Timer};
+use super::effects::{Effect, Input, Room, Timer};
 use super::state::{LeasedFrom, State};
 use super::worker::{Running, WorkerEvents, launch};
 use crate::devices::{AcquireLease, LeaseGuard};
@@ -81,18 +81,19 @@ impl RunActor {
         }
     }
 
-    fn acquire(&mut self, ctx: &mut Context<Self>) {
+    fn acquire(&mut self, room: Room, ctx: &mut Context<Self>) {
         if let Some(device) = self.lease.as_ref().map(|lease| lease.grant().device_names()) {
             self.listen_for_revocation(ctx);
             self.inputs.push(Input::LeaseGranted { device });
             return;
         }
         let devices = self.wiring.devices.clone();
-        let ask = AcquireLease::ask(
-            devices,
-            self.plan.run_name.clone(),
-            self.wiring.want(self.plan.cv_name.as_deref()),
-        );
+        let want = match (room, self.wiring.want(self.plan.cv_name.as_deref())) {
+            (Room::Alone, Want::Slot { .. }) => Want::Alone,
+            // Devices that are all the run's own are no fuller with it alone.
+            (_, want) => want,
+        };
+        let ask = AcquireLease::ask(devices, self.plan.run_name.clone(), want);
         self.request = Some(ctx.spawn(ask.into_actor(self).map(|answer, run, ctx| {
             run.request = None;
             match answer {
@@ -211,7 +212,8 @@ impl RunActor {
         let timers = &self.wiring.timers;
         match timer {
             Timer::Progress => timers.progress,
-            Timer::Beat => timers.beat,
+            // A run without progress is not given longer for beating no more.
+            Timer::Beat => timers.beat.min(timers.progress),
             Timer::Stop => timers.stop,
             Timer::Kill => timers.kill,
             Timer::Backoff => timers.backoff,
@@ -326,7 +328,7 @@ impl Stepwise for RunActor {
 
     fn perform(&mut self, effect: Effect, ctx: &mut Context<Self>) {
         match effect {
-            Effect::AcquireLease => self.acquire(ctx),
+            Effect::AcquireLease(room) => self.acquire(room, ctx),
             Effect::WithdrawRequest => {
                 if let Some(request) = self.request.take() {
                     ctx.cancel_future(request);

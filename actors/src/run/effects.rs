@@ -54,11 +54,20 @@ impl Timer {
     pub(super) const ALL: [Self; 5] = [Self::Progress, Self::Beat, Self::Stop, Self::Kill, Self::Backoff];
 }
 
+/// How much of a device an attempt asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// What the strategy gives a run.
+    Usual,
+    /// A device with nobody else on it: the last attempt ran out of memory beside others, perhaps.
+    Alone,
+}
+
 /// What a run causes.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Effect {
     /// Ask the DeviceManager.
-    AcquireLease,
+    AcquireLease(Room),
     /// Wait for no device any longer.
     WithdrawRequest,
     /// Let go of the lease.

@@ -7,7 +7,7 @@ use engine_devices::{Exit, ExitReport};
 use engine_tracking::Metrics;
 
 use super::diagnose::{diagnose, refine};
-use super::effects::{Effect, Input, Timer};
+use super::effects::{Effect, Input, Room, Timer};
 use crate::events::Event;
 use crate::limits::{RETRIES_LOST, RETRIES_OUT_OF_MEMORY};
 use crate::outcome::{Cause, Failure, RunOutcome, Status};
@@ -77,6 +77,9 @@ pub(super) struct State {
     attempts: u32,
     lost: u32,
     out_of_memory: u32,
+    room: Room,
+    peak_memory_bytes: Option<u64>,
+    peak_device_memory_bytes: Option<u64>,
     stop: Option<StopMode>,
     verdict: Option<Verdict>,
     last_failure: Option<Failure>,
@@ -97,6 +100,9 @@ impl State {
             attempts: 0,
             lost: 0,
             out_of_memory: 0,
+            room: Room::Usual,
+            peak_memory_bytes: None,
+            peak_device_memory_bytes: None,
             stop: None,
             verdict: None,
             last_failure: None,
@@ -150,7 +156,7 @@ impl State {
             cv_name: self.plan.cv_name.clone(),
             cell: self.plan.cell,
         });
-        vec![queued, Effect::AcquireLease]
+        vec![queued, Effect::AcquireLease(self.room)]
     }
 
     fn launch(&mut self, device: String) -> Vec<Effect> {
@@ -225,7 +231,7 @@ impl State {
             return self.launch(device);
         }
         self.phase = Phase::WaitingForLease;
-        vec![Effect::AcquireLease]
+        vec![Effect::AcquireLease(self.room)]
     }
 
     fn stop(&mut self, mode: StopMode) -> Vec<Effect> {
@@ -263,6 +269,8 @@ impl State {
     }
 
     fn exited(&mut self, report: &ExitReport) -> Vec<Effect> {
+        self.peak_memory_bytes = self.peak_memory_bytes.max(report.peak_memory_bytes);
+        self.peak_device_memory_bytes = self.peak_device_memory_bytes.max(report.peak_device_memory_bytes);
         let verdict = match self.verdict.take() {
             Some(Verdict::Failed(why)) => Verdict::Failed(refine(why, report)),
             Some(finished) => finished,
@@ -290,7 +298,7 @@ impl State {
             Verdict::Finished(summary) => self.finished(summary),
             Verdict::Failed(why) if self.stop >= Some(StopMode::Cancel) => {
                 // What a worker says while it is being ended is no failure of the run, unless it came before.
-                let why = Some(why).filter(|why| why.cause != Cause::Lost).or(self.last_failure.take());
+                let why = Some(why).filter(|why| !why.cause.is_loss()).or(self.last_failure.take());
                 self.end(Status::Cancelled, why)
             }
             Verdict::Failed(why) if self.may_retry(why.cause) => self.back_off(why),
@@ -313,14 +321,17 @@ impl State {
 
     fn may_retry(&mut self, cause: Cause) -> bool {
         let (used, limit) = match cause {
-            Cause::Lost => (&mut self.lost, RETRIES_LOST),
-            Cause::OutOfMemory => (&mut self.out_of_memory, RETRIES_OUT_OF_MEMORY),
+            cause if cause.is_loss() => (&mut self.lost, RETRIES_LOST),
+            cause if cause.is_out_of_memory() => (&mut self.out_of_memory, RETRIES_OUT_OF_MEMORY),
             _ => return false,
         };
         if self.stop.is_some() || *used >= limit {
             return false;
         }
         *used += 1;
+        if cause.is_out_of_memory() {
+            self.room = Room::Alone;
+        }
         true
     }
 
@@ -353,6 +364,8 @@ impl State {
             failure: why,
             attempts: self.attempts,
             device: self.device.clone(),
+            peak_memory_bytes: self.peak_memory_bytes,
+            peak_device_memory_bytes: self.peak_device_memory_bytes,
             duration_secs: 0.0,
             metrics: std::mem::take(&mut self.metrics),
             checkpoint: self.checkpoint.take(),

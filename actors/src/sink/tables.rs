@@ -66,6 +66,8 @@ fn row(run: &RunOutcome) -> RunInfo {
         failure: run.failure.as_ref().map(|why| format!("{}: {}", why.cause.name(), why.message)),
         attempts: run.attempts,
         device: run.device.clone(),
+        peak_memory_bytes: run.peak_memory_bytes,
+        peak_device_memory_bytes: run.peak_device_memory_bytes,
     }
 }
 
@@ -94,7 +96,11 @@ mod tests {
         {
             assert_eq!(serde_json::json!(status), status.name());
         }
-        for cause in [Cause::Panic, Cause::OutOfMemory, Cause::Hang, Cause::Lost, Cause::Data, Cause::Io] {
+        for cause in [Cause::Panic, Cause::Hang, Cause::Killed, Cause::Lost, Cause::Data, Cause::Io] {
+            assert_eq!(serde_json::json!(cause), cause.name());
+        }
+        for cause in [Cause::HostOutOfMemory, Cause::DeviceOutOfMemory, Cause::Diverged, Cause::Configuration]
+        {
             assert_eq!(serde_json::json!(cause), cause.name());
         }
     }

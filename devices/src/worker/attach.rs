@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use super::INBOX_BOUND;
 use super::error::AttachError;
 use super::port::{WorkerPort, WorkerReceiver, WorkerSender};
+use super::wire::AfterWork;
 use crate::frame;
 
 /// Marks a process as a worker.
@@ -25,6 +26,8 @@ pub(super) const MARK_VARIABLE: &str = "ENGINE_WORKER";
 pub(super) const PARENT_VARIABLE: &str = "ENGINE_WORKER_PARENT";
 /// Cores the worker pins itself to, joined by commas.
 pub(super) const CORES_VARIABLE: &str = "ENGINE_WORKER_CORES";
+/// Set to 1 for a worker that may wait for other work when its own is over.
+pub(super) const MAY_REST_VARIABLE: &str = "ENGINE_WORKER_MAY_REST";
 
 /// How long an orphan may take to stop by itself before it ends itself.
 const ORPHAN_GRACE: Duration = Duration::from_secs(5);
@@ -74,7 +77,10 @@ where
             end_orphan();
         })
         .map_err(failed("starting the thread that reads them"))?;
-    Ok(WorkerPort::new(WorkerReceiver::new(messages, orphaned), WorkerSender::pipe(File::from(protocol))))
+    let may_rest = std::env::var_os(MAY_REST_VARIABLE).is_some_and(|mark| mark == "1");
+    let at_most = if may_rest { AfterWork::Rests } else { AfterWork::Leaves };
+    let sender = WorkerSender::pipe(File::from(protocol), at_most);
+    Ok(WorkerPort::new(WorkerReceiver::new(messages, orphaned), sender))
 }
 
 fn failed(step: &'static str) -> impl FnOnce(io::Error) -> AttachError {

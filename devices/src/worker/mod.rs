@@ -4,18 +4,25 @@
 //! exactly one [`WorkerEvent::Exited`], the last event of all. Nothing here knows what is said.
 //!
 //! - W-1: `Exited` is told exactly once, after every message the worker got out.
-//! - W-2: once the handle is dropped or killed, nothing of a process worker is left: neither it nor its children.
+//! - W-2: once the handle is dropped or killed, nothing of a process worker is left: neither it nor its children. Only
+//!   one that has told its end by [`Exit::Rested`] may live on, without children, for the next launch; see
+//!   [`WarmLauncher`].
 //! - W-3: a worker that is not read, or does not read, never blocks the caller of [`Worker::send`].
 
 mod attach;
+mod environment;
 mod error;
 mod group;
 mod listener;
+mod memory;
 mod port;
 mod process;
 mod reap;
 mod stderr;
+mod supervise;
 mod thread;
+mod warm;
+mod wire;
 
 pub use attach::{attach_process, is_worker_process};
 pub use error::{AttachError, LaunchError, PortError, SendError};
@@ -23,6 +30,8 @@ pub use group::{FollowError, Follower, GroupLauncher, Heard, Judge, Lead, Patien
 pub use port::{WorkerPort, WorkerReceiver, WorkerSender};
 pub use process::ProcessLauncher;
 pub use thread::ThreadLauncher;
+pub use warm::WarmLauncher;
+pub use wire::AfterWork;
 
 use serde::{Deserialize, Serialize};
 
@@ -51,10 +60,11 @@ pub struct ExitReport {
     pub exit: Exit,
     /// Last lines of its standard error, oldest first; empty for a thread, whose standard error is the host's.
     pub stderr_tail: Vec<String>,
-    /// Largest resident memory seen: sampled with its messages at most once a second, so a lower bound. `None` for a
-    /// thread and where the system does not tell.
+    /// Largest resident memory: told by the worker itself with its last word. Of one that ended without a word the
+    /// largest seen, sampled once a second, so a lower bound. `None` for a thread and where
+    /// the system does not tell.
     pub peak_memory_bytes: Option<u64>,
-    /// Largest memory of its GPU seen, sampled in the same way. `None` on a CPU and where the driver does not tell.
+    /// Largest memory of its GPU seen, sampled in that way. `None` on a CPU and where the driver does not tell.
     pub peak_device_memory_bytes: Option<u64>,
     /// The rank this tells of, where the worker was several processes: the one that failed first.
     pub rank: Option<u32>,
@@ -76,6 +86,10 @@ pub enum Exit {
     Code(i32),
     /// The process was ended by this signal; 9 is also what a kill from here looks like.
     Signal(i32),
+    /// The kernel ended the process for want of memory.
+    OutOfMemory,
+    /// The process did what it was launched for and is no longer this worker's: it waits for other work, or was ended.
+    Rested,
     /// The thread returned.
     Returned,
     /// The thread panicked with this message.

@@ -8,6 +8,8 @@ use crossbeam::channel::{Receiver, Sender};
 use serde::Serialize;
 
 use super::error::PortError;
+use super::memory::HostMemory;
+use super::wire::{AfterWork, Over, Saying};
 use crate::frame::{self, FrameError};
 
 /// Both directions of a worker's port.
@@ -47,6 +49,11 @@ impl<In, Out: Serialize> WorkerPort<In, Out> {
     pub fn send(&self, message: Out) -> Result<(), PortError> {
         self.sender.send(message)
     }
+
+    /// See [`WorkerSender::work_is_over`].
+    pub fn work_is_over(&self, wish: AfterWork) -> AfterWork {
+        self.sender.work_is_over(wish)
+    }
 }
 
 /// What a worker hears.
@@ -81,14 +88,17 @@ pub struct WorkerSender<Out> {
 
 enum Line<Out> {
     /// `None` after the pipe has failed: half a frame may be in it.
-    Pipe(Arc<Mutex<Option<File>>>),
+    Pipe {
+        pipe: Arc<Mutex<Option<File>>>,
+        at_most: AfterWork,
+    },
     Channel(Sender<Out>),
 }
 
 impl<Out> Clone for WorkerSender<Out> {
     fn clone(&self) -> Self {
         let line = match &self.line {
-            Line::Pipe(pipe) => Line::Pipe(Arc::clone(pipe)),
+            Line::Pipe { pipe, at_most } => Line::Pipe { pipe: Arc::clone(pipe), at_most: *at_most },
             Line::Channel(outbox) => Line::Channel(outbox.clone()),
         };
         Self { line }
@@ -96,8 +106,9 @@ impl<Out> Clone for WorkerSender<Out> {
 }
 
 impl<Out> WorkerSender<Out> {
-    pub(super) fn pipe(pipe: File) -> Self {
-        Self { line: Line::Pipe(Arc::new(Mutex::new(Some(pipe)))) }
+    /// `at_most` is what the launcher lets the worker do when its work is over.
+    pub(super) fn pipe(pipe: File, at_most: AfterWork) -> Self {
+        Self { line: Line::Pipe { pipe: Arc::new(Mutex::new(Some(pipe))), at_most } }
     }
 
     pub(super) fn channel(outbox: Sender<Out>) -> Self {
@@ -114,13 +125,36 @@ impl<Out: Serialize> WorkerSender<Out> {
     pub fn send(&self, message: Out) -> Result<(), PortError> {
         match &self.line {
             Line::Channel(outbox) => outbox.send(message).map_err(|_| PortError::Closed),
-            Line::Pipe(pipe) => write(&mut pipe.lock().unwrap_or_else(PoisonError::into_inner), &message),
+            Line::Pipe { pipe, .. } => write(pipe, &Saying::Said(&message)),
+        }
+    }
+
+    /// Says that the work the worker was launched for is over, after its last message, and what it took; answers what
+    /// the worker is to do now. One that rests opens with its first message again and waits for the next order, or for
+    /// the end of its messages; it is told so only if it asks to, was launched so that it may, and is heard.
+    ///
+    /// A thread always leaves: its launcher starts another for less.
+    pub fn work_is_over(&self, wish: AfterWork) -> AfterWork {
+        let Line::Pipe { pipe, at_most } = &self.line else { return AfterWork::Leaves };
+        let then = if wish == AfterWork::Rests { *at_most } else { AfterWork::Leaves };
+        let over: Saying<'_, Out> = Saying::Over(Over { then, memory: HostMemory::of("self") });
+        match write(pipe, &over) {
+            Ok(()) if then == AfterWork::Rests => {
+                HostMemory::forget_peak();
+                AfterWork::Rests
+            }
+            Ok(()) => AfterWork::Leaves,
+            Err(error) => {
+                tracing::debug!(%error, "nobody heard that a worker's work is over");
+                AfterWork::Leaves
+            }
         }
     }
 }
 
-fn write<Out: Serialize>(pipe: &mut Option<File>, message: &Out) -> Result<(), PortError> {
-    let Some(file) = pipe else { return Err(PortError::Closed) };
+fn write(pipe: &Mutex<Option<File>>, message: &impl Serialize) -> Result<(), PortError> {
+    let mut pipe = pipe.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(file) = &mut *pipe else { return Err(PortError::Closed) };
     match frame::write(file, message) {
         Ok(()) => Ok(()),
         Err(FrameError::Io(_)) => {

@@ -36,6 +36,11 @@ impl StderrDrain {
         Ok(Self { tail, ended })
     }
 
+    /// The last lines so far, oldest first, and forgets them: what follows is said in other work.
+    pub(super) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.tail.lock().unwrap_or_else(PoisonError::into_inner)).lines()
+    }
+
     /// The last lines, oldest first; for when the worker is gone.
     pub(super) fn finish(self) -> Vec<String> {
         // Either the thread has dropped its end, or the time is over: nothing is ever sent.

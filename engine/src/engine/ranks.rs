@@ -7,7 +7,7 @@ use engine_actors::ports::WorkerLauncher;
 use engine_actors::protocol::{FromWorker, ToWorker};
 use engine_devices::{
     Allocation, DeviceInfo, DeviceKind, GroupLauncher, Heard, Lead, PlacementError, ProcessLauncher,
-    Strategy, Whose,
+    Strategy, WarmLauncher, Whose,
 };
 
 use super::builder::EngineBuilder;
@@ -136,7 +136,9 @@ fn own_device<'a>(devices: &'a [DeviceInfo], allocation: &Allocation) -> Result<
 
 /// Workers as processes: one for each run, or one for each rank of a run.
 pub(super) fn process_launcher(lead: Option<&Arc<Lead>>) -> Result<Arc<WorkerLauncher>, EngineError> {
-    let launcher = GroupLauncher::new(ProcessLauncher::current_exe()?, judge);
+    let processes = ProcessLauncher::current_exe()?;
+    let warm = WarmLauncher::new(processes.clone());
+    let launcher = GroupLauncher::new(processes, judge).alone_by(Arc::new(warm));
     Ok(match lead {
         Some(lead) => Arc::new(launcher.leading(Arc::clone(lead))),
         None => Arc::new(launcher),

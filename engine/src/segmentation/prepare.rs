@@ -14,6 +14,7 @@ use crate::data::{DataFolder, Loader, LoaderConfig, Remainder, Shard};
 use crate::folds::{Division, divide, divide_without_folds};
 use crate::models::SegmentationModel;
 use crate::training::checkpoint::ModelShape;
+use crate::workload::RunContext;
 
 /// Batches that wait for the training thread beyond one a loading thread: decoding jitters.
 const SPARE_BATCHES: usize = 2;
@@ -114,10 +115,14 @@ pub(super) fn model_shape(setup: &Setup, folder: &DataFolder) -> ModelShape {
 }
 
 /// A model with the weights a fresh run begins with, ready to train.
-pub(super) fn fresh_model(setup: &Setup, shape: &ModelShape) -> Result<SegmentationModel, RunError> {
+pub(super) fn fresh_model(
+    setup: &Setup,
+    context: &RunContext,
+    shape: &ModelShape,
+) -> Result<SegmentationModel, RunError> {
     let mut model = untrained(setup, shape)?;
     if let Some(source) = &setup.hyperparameters.model_encoder_weights {
-        model = weights::load_encoder(model, source)?;
+        model = weights::load_encoder(model, source, context)?;
     }
     if let Some(path) = &setup.settings.weights_from_checkpoint {
         model = weights::load_all(model, path)?;

@@ -14,6 +14,7 @@ use crate::models::SegmentationModel;
 use crate::training::checkpoint::{Checkpoint, Checkpoints, DataOrder, FORMAT_VERSION, ModelShape, State};
 use crate::training::parallel::{Exchange, gather, share_weights};
 use crate::training::{AdamW, AdamWConfig, EarlyStopping, ExponentialLr, TopK};
+use crate::workload::RunContext;
 
 /// What a run has come to.
 pub(super) struct Course {
@@ -43,6 +44,7 @@ impl Course {
     /// rubble. A checkpoint the user named must be whole.
     pub(super) fn begin(
         setup: &Setup,
+        context: &RunContext,
         shape: &ModelShape,
         checkpoints: &Checkpoints,
     ) -> Result<Self, RunError> {
@@ -50,21 +52,28 @@ impl Course {
         if setup.attempt > 1 && last.exists() {
             match Checkpoint::read(&last) {
                 Ok(checkpoint) => return Self::resume(setup, shape, checkpoint, &last, checkpoints),
-                Err(error) => tracing::warn!(%error, attempt = setup.attempt, "the run begins anew"),
+                Err(error) => {
+                    context.warn(format!("attempt {} begins anew: {error}", setup.attempt));
+                }
             }
         }
         match &setup.settings.continue_from_checkpoint {
             Some(path) => Self::resume(setup, shape, Checkpoint::read(path)?, path, checkpoints),
-            None => Self::fresh(setup, shape, checkpoints),
+            None => Self::fresh(setup, context, shape, checkpoints),
         }
     }
 
-    fn fresh(setup: &Setup, shape: &ModelShape, checkpoints: &Checkpoints) -> Result<Self, RunError> {
+    fn fresh(
+        setup: &Setup,
+        context: &RunContext,
+        shape: &ModelShape,
+        checkpoints: &Checkpoints,
+    ) -> Result<Self, RunError> {
         // Left by an attempt that wrote no whole `last`.
         if setup.is_first() {
             checkpoints.delete_unknown(|_| false)?;
         }
-        let model = fresh_model(setup, shape)?;
+        let model = fresh_model(setup, context, shape)?;
         Ok(Self {
             optimizer: AdamW::new(AdamWConfig::default(), trained_names(&model)),
             model,

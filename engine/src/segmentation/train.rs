@@ -71,7 +71,7 @@ impl<'a> Trainer<'a> {
         // Refused before a model is built: a batch larger than the set, an augmentation that does not fit.
         train_loader(setup, folder, division.train.clone(), setup.seed())?;
         let checkpoints = open_checkpoints(setup, exchange)?;
-        let course = Course::begin(setup, &shape, &checkpoints)?.shared(exchange)?;
+        let course = Course::begin(setup, context, &shape, &checkpoints)?.shared(exchange)?;
         let train = train_loader(setup, folder, division.train.clone(), course.order.seed)?;
         let (train_samples, val_samples) = (division.train.len() as u64, division.val.len() as u64);
         let parameters = course.model.parameter_count() as u64;

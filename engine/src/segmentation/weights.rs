@@ -4,8 +4,12 @@ use std::path::{Path, PathBuf};
 
 use super::error::RunError;
 use crate::models::{NamedTensor, SegmentationModel, read_safetensors};
+use crate::workload::RunContext;
 
 const WEIGHTS_FILE: &str = "weights.safetensors";
+
+/// Names of tensors that a warning lists at the most; they tell what kind of file it is.
+const SHOWN_NAMES: usize = 5;
 
 /// The model with all its weights taken from a checkpoint folder or a `.safetensors` file.
 pub(super) fn load_all(model: SegmentationModel, path: &Path) -> Result<SegmentationModel, RunError> {
@@ -15,18 +19,30 @@ pub(super) fn load_all(model: SegmentationModel, path: &Path) -> Result<Segmenta
 }
 
 /// The model with the weights of its encoder taken from a `.safetensors` file. What the file holds besides is said.
-pub(super) fn load_encoder(model: SegmentationModel, source: &str) -> Result<SegmentationModel, RunError> {
+pub(super) fn load_encoder(
+    model: SegmentationModel,
+    source: &str,
+    context: &RunContext,
+) -> Result<SegmentationModel, RunError> {
     let path = encoder_source(source)?;
     let tensors = read(&path)?;
     match model.load_encoder_weights(tensors) {
         Ok((model, left_out)) => {
             if !left_out.is_empty() {
-                tracing::warn!(path = %path.display(), tensors = ?left_out, "encoder weights the model has no use for");
+                let (count, tensors) = (left_out.len(), shown(&left_out));
+                let path = path.display();
+                context
+                    .warn(format!("{count} encoder weights have no use in this model ({tensors}): {path}"));
             }
             Ok(model)
         }
         Err(source) => Err(RunError::Weights { path, source }),
     }
+}
+
+fn shown(names: &[String]) -> String {
+    let more = if names.len() > SHOWN_NAMES { ", …" } else { "" };
+    names.iter().take(SHOWN_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ") + more
 }
 
 /// The file that `model_encoder_weights` names.

@@ -10,7 +10,10 @@ use super::kind::Kind;
 use super::rows::TableRow;
 
 /// Version of the columns and of what the file says about them; raised with every change.
-pub(super) const TABLE_VERSION: u32 = 1;
+///
+/// - 1: as far as `device`
+/// - 2: `peak_memory_bytes` and `peak_device_memory_bytes` behind it
+pub(super) const TABLE_VERSION: u32 = 2;
 
 /// Key in the file's metadata under which a [`Footer`] lies as JSON.
 pub(super) const FOOTER_KEY: &str = "engine.run_infos";
@@ -59,6 +62,15 @@ pub(super) enum Content {
     Failure,
     Attempts,
     Device,
+    PeakMemoryBytes,
+    PeakDeviceMemoryBytes,
+}
+
+impl Footer {
+    /// The columns of the table it describes, in their order.
+    pub(super) fn columns(&self) -> Vec<Column> {
+        self.layout.columns(self.version)
+    }
 }
 
 impl Content {
@@ -86,6 +98,17 @@ impl Content {
         ("attempts", Self::Attempts),
         ("device", Self::Device),
     ];
+    /// Columns behind those, since version 2.
+    const SINCE_VERSION_2: [(&'static str, Self); 2] = [
+        ("peak_memory_bytes", Self::PeakMemoryBytes),
+        ("peak_device_memory_bytes", Self::PeakDeviceMemoryBytes),
+    ];
+
+    /// Columns at the end, in tables of this version.
+    fn last(version: u32) -> impl Iterator<Item = (&'static str, Self)> {
+        let since: &[_] = if version >= 2 { &Self::SINCE_VERSION_2 } else { &[] };
+        Self::LAST.into_iter().chain(since.iter().cloned())
+    }
 
     fn data_type(&self) -> DataType {
         match self {
@@ -93,7 +116,7 @@ impl Content {
             Self::Status | Self::Failure | Self::Device => DataType::Utf8,
             // Signed, for differences of folds go below zero; seeds use all 64 bits.
             Self::Fold | Self::Attempts => DataType::Int64,
-            Self::Seed => DataType::UInt64,
+            Self::Seed | Self::PeakMemoryBytes | Self::PeakDeviceMemoryBytes => DataType::UInt64,
             Self::DurationSecs | Self::Metric(_) | Self::Score => DataType::Float64,
             Self::IsUnstable | Self::ScoreIsUnstable => DataType::Boolean,
             Self::Hyperparameter(_, kind) => kind.data_type(),
@@ -125,18 +148,18 @@ impl Layout {
         }
     }
 
-    /// The columns in their order.
+    /// The columns in their order, in a table of this version.
     ///
     /// Columns that are always there keep their names, in both tables alike. A hyperparameter keeps its own unless
     /// one of those has it (`seed` becomes `hyperparameter/seed`): configurations are compared by it. A metric
     /// gives way to both: the logged `learning_rate` becomes `metric/learning_rate` beside the hyperparameter.
-    pub(super) fn columns(&self) -> Vec<Column> {
+    pub(super) fn columns(&self, version: u32) -> Vec<Column> {
         let fixed = |(name, content): (&str, Content)| Column { name: name.to_owned(), content };
         let mut taken: BTreeSet<String> = Content::BEFORE_METRICS
             .into_iter()
             .chain(Content::BEHIND_METRICS)
             .chain([Content::BEFORE_HYPERPARAMETERS])
-            .chain(Content::LAST)
+            .chain(Content::last(version))
             .map(|(name, _)| name.to_owned())
             .collect();
         let mut hyperparameters = Vec::new();
@@ -157,7 +180,12 @@ impl Layout {
             .collect();
         let before = Content::BEFORE_METRICS.map(fixed).into_iter();
         let behind = Content::BEHIND_METRICS.map(fixed);
-        before.chain(metrics).chain(behind).chain(hyperparameters).chain(Content::LAST.map(fixed)).collect()
+        before
+            .chain(metrics)
+            .chain(behind)
+            .chain(hyperparameters)
+            .chain(Content::last(version).map(fixed))
+            .collect()
     }
 }
 

@@ -30,6 +30,7 @@ fn fill(row: &mut TableRow, content: &Content, array: &ArrayRef, place: usize) -
     }
     let text = || array.as_string::<i32>().value(place).to_owned();
     let float = || array.as_primitive::<Float64Type>().value(place);
+    let unsigned = || array.as_primitive::<UInt64Type>().value(place);
     let run = &mut row.run;
     match content {
         Content::RunName => run.run_name = text(),
@@ -41,7 +42,9 @@ fn fill(row: &mut TableRow, content: &Content, array: &ArrayRef, place: usize) -
         Content::CvName => row.cv_name = Some(text()),
         Content::Fold => run.fold = count(array, place)?,
         Content::Attempts => run.attempts = count(array, place)?,
-        Content::Seed => run.seed = array.as_primitive::<UInt64Type>().value(place),
+        Content::Seed => run.seed = unsigned(),
+        Content::PeakMemoryBytes => run.peak_memory_bytes = Some(unsigned()),
+        Content::PeakDeviceMemoryBytes => run.peak_device_memory_bytes = Some(unsigned()),
         Content::DurationSecs => run.duration_secs = float(),
         Content::Metric(name) => drop(run.metrics.insert(name.clone(), float())),
         Content::IsUnstable => run.is_unstable = Some(array.as_boolean().value(place)),

@@ -34,7 +34,9 @@ fn array(content: &Content, rows: &[TableRow]) -> Result<ArrayRef, ArrowError> {
         Content::Attempts => {
             Arc::new(rows.iter().map(|row| Some(i64::from(row.run.attempts))).collect::<Int64Array>())
         }
-        Content::Seed => Arc::new(rows.iter().map(|row| Some(row.run.seed)).collect::<UInt64Array>()),
+        Content::Seed => unsigned(rows, |row| Some(row.run.seed)),
+        Content::PeakMemoryBytes => unsigned(rows, |row| row.run.peak_memory_bytes),
+        Content::PeakDeviceMemoryBytes => unsigned(rows, |row| row.run.peak_device_memory_bytes),
         Content::DurationSecs => float(rows, |row| Some(row.run.duration_secs)),
         Content::Metric(name) => float(rows, |row| row.run.metrics.get(name).copied()),
         Content::Score => float(rows, |row| row.score.and_then(|score| score.score)),
@@ -52,6 +54,10 @@ fn array(content: &Content, rows: &[TableRow]) -> Result<ArrayRef, ArrowError> {
 
 fn text<'a>(rows: &'a [TableRow], of: impl Fn(&'a TableRow) -> Option<&'a String>) -> ArrayRef {
     Arc::new(rows.iter().map(of).collect::<StringArray>())
+}
+
+fn unsigned(rows: &[TableRow], of: impl Fn(&TableRow) -> Option<u64>) -> ArrayRef {
+    Arc::new(rows.iter().map(of).collect::<UInt64Array>())
 }
 
 fn float(rows: &[TableRow], of: impl Fn(&TableRow) -> Option<f64>) -> ArrayRef {

@@ -64,13 +64,13 @@ pub enum RunInfoError {
         reason: &'static str,
     },
     /// A table of another version.
-    #[error("the table has version {found}, this program reads version {known}; use the program that wrote it: {}", path.display())]
+    #[error("the table has version {found}, this program reads versions up to {known}; use the program that wrote it: {}", path.display())]
     Version {
         /// The table.
         path: PathBuf,
         /// Version found.
         found: u32,
-        /// Version this program reads.
+        /// Latest version this program reads.
         known: u32,
     },
 }

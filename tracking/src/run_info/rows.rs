@@ -31,6 +31,10 @@ pub struct RunInfo {
     pub attempts: u32,
     /// Device of the last attempt.
     pub device: Option<String>,
+    /// Largest resident memory of its workers, where it is known.
+    pub peak_memory_bytes: Option<u64>,
+    /// Largest memory they took on a GPU, where it is known.
+    pub peak_device_memory_bytes: Option<u64>,
 }
 
 /// The score of a cv, the same in each of its rows.

@@ -25,8 +25,9 @@ use crate::atomic;
 /// Writes the runs of a cv, whole or not at all, in the order given.
 ///
 /// Columns: `run_name`, `run_id`, `fold`, `seed`, `duration` (seconds), every metric, `checkpoint`, `is_unstable`,
-/// `score`, `score_is_unstable`, `status`, `failure`, `attempts`, `device`. A metric named like one of them or like
-/// a further column of a tune's table stands under `metric/{name}`.
+/// `score`, `score_is_unstable`, `status`, `failure`, `attempts`, `device`, `peak_memory_bytes`,
+/// `peak_device_memory_bytes`. A metric named like one of them or like a further column of a tune's table stands under
+/// `metric/{name}`.
 ///
 /// # Errors
 /// [`RunInfoError`] if the file can not be written; a table that was there stays.
@@ -71,7 +72,7 @@ impl Table {
         let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
             .map_err(|source| RunInfoError::Read { path: owned(), source })?;
         let footer = read_footer(path, metadata.metadata())?;
-        let columns = footer.layout.columns();
+        let columns = footer.columns();
         let same = |(found, known): (&arrow::datatypes::FieldRef, &arrow::datatypes::FieldRef)| {
             found.name() == known.name() && found.data_type() == known.data_type()
         };
@@ -129,7 +130,7 @@ fn read_footer(path: &Path, metadata: &ParquetMetaData) -> Result<Footer, RunInf
     let unreadable = |_| not_a_table("the description of its columns can not be read");
     // The version first: a later one may describe itself otherwise.
     let VersionAlone { version } = serde_json::from_str(text).map_err(unreadable)?;
-    if version != TABLE_VERSION {
+    if !(1..=TABLE_VERSION).contains(&version) {
         return Err(RunInfoError::Version { path: path.to_owned(), found: version, known: TABLE_VERSION });
     }
     serde_json::from_str(text).map_err(unreadable)
@@ -148,7 +149,7 @@ pub(super) fn write(
     kept: Option<Kept<'_>>,
     rows: &[TableRow],
 ) -> Result<(), RunInfoError> {
-    let columns = footer.layout.columns();
+    let columns = footer.columns();
     let batch = encode::batch(&columns, rows)
         .map_err(|source| RunInfoError::Encode { path: path.to_owned(), source })?;
     let failed = |source| RunInfoError::Write { path: path.to_owned(), source };

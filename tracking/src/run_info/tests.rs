@@ -6,7 +6,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use proptest::prelude::{prop_assert_eq, proptest};
 use serde_json::{Map, Value, json};
 
-use super::columns::{Content, Layout};
+use super::columns::{Content, Layout, TABLE_VERSION};
 use super::tune::FULL_GROUP_ROWS;
 use super::*;
 
@@ -30,13 +30,16 @@ fn run(fold: u32, metrics: &[(&str, f64)]) -> RunInfo {
         failure: None,
         attempts: 1,
         device: Some("cpu:0".to_owned()),
+        peak_memory_bytes: Some(3 << 30),
+        peak_device_memory_bytes: None,
     }
 }
 
 fn failed_run(fold: u32) -> RunInfo {
     let (checkpoint, failure) = (None, Some("panicked: index out of bounds".to_owned()));
     let status = "failed".to_owned();
-    RunInfo { seed: u64::MAX, checkpoint, is_unstable: None, status, failure, device: None, ..run(fold, &[]) }
+    let run = RunInfo { is_unstable: None, device: None, peak_memory_bytes: None, ..run(fold, &[]) };
+    RunInfo { seed: u64::MAX, checkpoint, status, failure, peak_device_memory_bytes: Some(u64::MAX), ..run }
 }
 
 fn map(value: impl std::borrow::Borrow<Value>) -> Map<String, Value> {
@@ -62,7 +65,7 @@ fn cv_table_has_the_columns_of_the_design_in_its_order() {
     let runs = [run(0, &[("val/loss", 0.5), ("train/loss", 0.25)]), failed_run(1)];
     write_cv(&path, &runs, Some(STABLE)).unwrap();
     let expected = "run_name run_id fold seed duration train/loss val/loss checkpoint is_unstable \
-                    score score_is_unstable status failure attempts device";
+                    score score_is_unstable status failure attempts device peak_memory_bytes peak_device_memory_bytes";
     assert_eq!(column_names(&path).join(" "), expected);
     let read = read_run_infos(&path).unwrap();
     let expected = runs.map(|run| TableRow { run, score: Some(STABLE), ..TableRow::default() });
@@ -91,7 +94,7 @@ fn a_cv_without_runs_is_a_table_without_rows() {
     let (_folder, path) = scene("run_infos.parquet");
     write_cv(&path, &[], None).unwrap();
     assert_eq!(read_run_infos(&path).unwrap(), []);
-    assert_eq!(column_names(&path).len(), 13);
+    assert_eq!(column_names(&path).len(), 15);
 }
 
 #[test]
@@ -103,7 +106,7 @@ fn tune_table_adds_name_and_hyperparameters_and_renames_metrics_that_collide() {
     table.append_cv("t-cv0", &hyperparameters, &[run(0, &metrics)], STABLE).unwrap();
     let expected = "run_name run_id fold seed duration metric/learning_rate metric/score val/loss checkpoint \
                     is_unstable score score_is_unstable cv_name learning_rate model_arch hyperparameter/seed \
-                    status failure attempts device";
+                    status failure attempts device peak_memory_bytes peak_device_memory_bytes";
     assert_eq!(column_names(&path).join(" "), expected);
     let read = read_run_infos(&path).unwrap();
     let cv_name = Some("t-cv0".to_owned());
@@ -226,27 +229,51 @@ fn a_table_of_a_later_version_is_refused() {
     let (_folder, path) = scene("run_infos.parquet");
     write_cv(&path, &[run(0, &[])], None).unwrap();
     let mut bytes = fs::read(&path).unwrap();
-    let written = b"{\"version\":1";
+    let written = b"{\"version\":2";
     let place = bytes.windows(written.len()).position(|window| window == written).unwrap();
     bytes[place + written.len() - 1] = b'9';
     fs::write(&path, bytes).unwrap();
     assert!(matches!(read_run_infos(&path), Err(RunInfoError::Version { found: 9, .. })));
 }
 
-/// A table as written by the first version of the format; it must open for good.
+/// Tables as each version of the format wrote them; they must open for good.
+fn kept_table(version: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/tune-v{version}.parquet"))
+}
+
+fn as_of_version_1(run: RunInfo) -> RunInfo {
+    RunInfo { peak_memory_bytes: None, peak_device_memory_bytes: None, ..run }
+}
+
 #[test]
-fn a_table_of_version_1_still_opens() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tune-v1.parquet");
-    let read = read_run_infos(&path).unwrap();
-    assert_eq!(read.len(), 3);
-    assert_eq!(
-        read[0].hyperparameters,
-        map(json!({"learning_rate": 0.001, "bands": ["red", "nir"], "augment": null}))
-    );
-    assert_eq!(read[0].run, run(0, &[("learning_rate", 1e-4), ("val/loss", 0.5)]));
-    assert_eq!(read[1].run, failed_run(1));
-    assert_eq!(read[2].cv_name.as_deref(), Some("t-cv1"));
-    assert_eq!(read[2].score, Some(CvScore { score: None, score_is_unstable: true }));
+fn tables_of_every_version_still_open() {
+    for version in 1..=TABLE_VERSION {
+        let read = read_run_infos(&kept_table(version)).unwrap();
+        let known = |run| if version == 1 { as_of_version_1(run) } else { run };
+        assert_eq!(read.len(), 3);
+        assert_eq!(
+            read[0].hyperparameters,
+            map(json!({"learning_rate": 0.001, "bands": ["red", "nir"], "augment": null}))
+        );
+        assert_eq!(read[0].run, known(run(0, &[("learning_rate", 1e-4), ("val/loss", 0.5)])));
+        assert_eq!(read[1].run, known(failed_run(1)));
+        assert_eq!(read[2].cv_name.as_deref(), Some("t-cv1"));
+        assert_eq!(read[2].score, Some(CvScore { score: None, score_is_unstable: true }));
+    }
+}
+
+#[test]
+fn a_table_of_version_1_is_continued_in_the_latest() {
+    let (_folder, path) = scene("tune.parquet");
+    fs::copy(kept_table(1), &path).unwrap();
+    let before = read_run_infos(&path).unwrap();
+    TuneTable::new(path.clone()).append_cv("t-cv2", &map(json!({})), &[run(0, &[])], STABLE).unwrap();
+    let after = read_run_infos(&path).unwrap();
+    // The third row holds a NaN.
+    assert_eq!((&after[..2], after.len()), (&before[..2], 4));
+    assert_eq!((&after[2].cv_name, after[2].score), (&before[2].cv_name, before[2].score));
+    assert_eq!(after[3].run, run(0, &[]));
+    assert!(column_names(&path).ends_with(&["peak_memory_bytes".into(), "peak_device_memory_bytes".into()]));
 }
 
 proptest! {
@@ -262,10 +289,10 @@ proptest! {
         };
         let mut layout = Layout::of_tune();
         layout.admit(&[row]);
-        let columns = layout.columns();
+        let columns = layout.columns(TABLE_VERSION);
         let names: BTreeSet<_> = columns.iter().map(|column| &column.name).collect();
         prop_assert_eq!(names.len(), columns.len());
-        prop_assert_eq!(columns.len(), 14 + metrics.len() + hyperparameters.len());
+        prop_assert_eq!(columns.len(), 16 + metrics.len() + hyperparameters.len());
         let cv_name = columns.iter().find(|column| column.name == "cv_name").unwrap();
         prop_assert_eq!(&cv_name.content, &Content::CvName);
     }

@@ -16,7 +16,7 @@ pub(super) const FULL_GROUP_ROWS: usize = 1024;
 /// `{tune_name}.parquet`, grown by one writer.
 ///
 /// Columns are those of [`write_cv`](super::write_cv) up to `score_is_unstable`, then `cv_name`, one column for each
-/// hyperparameter under its own name, then `status`, `failure`, `attempts`, `device`. A metric with the name of a
+/// hyperparameter under its own name, then those from `status` on. A metric with the name of a
 /// hyperparameter (`learning_rate` is both) stands under `metric/{name}`: configurations are grouped and sorted by
 /// hyperparameters, so those keep theirs. A hyperparameter with the name of another column stands under
 /// `hyperparameter/{name}`.
@@ -45,7 +45,7 @@ impl TuneTable {
     /// a crash between this and what follows may repeat it.
     ///
     /// Rows written before are copied as bytes, save the last group if it is not full. Only a metric or a
-    /// hyperparameter that needs a further or a wider column has all of them decoded and written anew.
+    /// hyperparameter that needs a further or a wider column, and a table of an older version, has all of them decoded and written anew.
     ///
     /// # Errors
     /// [`RunInfoError`] if the table can not be read or written; it then stays as it was.
@@ -77,12 +77,13 @@ impl TuneTable {
         }
 
         let mut footer = table.footer.clone();
+        footer.version = TABLE_VERSION;
         footer.layout.admit(&fresh);
         let is_there = footer.cv_names.iter().any(|name| name == cv_name);
         if !is_there {
             footer.cv_names.push(cv_name.to_owned());
         }
-        let must_decode_all = is_there || footer.layout != table.footer.layout;
+        let must_decode_all = is_there || footer.columns() != table.footer.columns();
         let kept = if must_decode_all { 0 } else { full_groups(&table) };
         let mut rows = table.rows((kept..table.groups()).collect())?;
         rows.retain(|row| row.cv_name.as_deref() != Some(cv_name));

@@ -68,6 +68,10 @@ impl State {
             FromWorker::CheckpointWritten { path, epoch, monitored, .. } => {
                 vec![Effect::Publish(Event::CheckpointWritten { run_id, path, epoch, monitored })]
             }
+            FromWorker::Warned { message } => {
+                let message = format!("run `{}`: {message}", self.plan.run_name);
+                vec![Effect::Publish(Event::Warned { message })]
+            }
             FromWorker::Finished(summary) => self.final_word(Verdict::Finished(summary)),
             FromWorker::Failed(why) => self.final_word(Verdict::Failed(why)),
         }

@@ -52,7 +52,7 @@ fn outcome(effects: &[Effect]) -> &RunOutcome {
 #[test]
 fn a_run_asks_for_a_device_then_launches_then_starts_on_hello() {
     let mut state = state(LeasedFrom::Manager);
-    assert_eq!(state.apply(Input::Begin).last(), Some(&Effect::AcquireLease));
+    assert_eq!(state.apply(Input::Begin).last(), Some(&Effect::AcquireLease(Room::Usual)));
     let effects = state.apply(granted());
     assert_eq!(effects.first(), Some(&Effect::OpenTracker));
     assert_eq!(effects.last(), Some(&Effect::Launch { attempt: 1 }));
@@ -85,27 +85,71 @@ fn a_score_metric_that_is_zero_or_missing_makes_the_run_unstable_but_only_under_
     }
 }
 
+/// One attempt that ends so.
+fn attempt(state: &mut State, exit: Exit) -> Vec<Effect> {
+    script(state, [granted(), Input::Launched, hello(), exited(exit)])
+}
+
 #[test]
-fn a_lost_worker_is_replaced_twice_and_an_out_of_memory_one_once() {
-    for (exit, retries) in [
-        (Exit::Signal(9), RETRIES_LOST),
-        (Exit::Panicked("CUDA out of memory".into()), RETRIES_OUT_OF_MEMORY),
-        (Exit::Panicked("boom".into()), 0),
+fn a_lost_or_killed_worker_is_replaced_twice_and_an_out_of_memory_one_once_alone() {
+    for (exit, retries, room) in [
+        (Exit::Signal(9), RETRIES_LOST, Room::Usual),
+        (Exit::Code(3), RETRIES_LOST, Room::Usual),
+        (Exit::OutOfMemory, RETRIES_OUT_OF_MEMORY, Room::Alone),
+        (Exit::Panicked("CUDA out of memory".into()), RETRIES_OUT_OF_MEMORY, Room::Alone),
+        (Exit::Panicked("boom".into()), 0, Room::Usual),
+        (Exit::Silent(std::time::Duration::from_secs(9)), 0, Room::Usual),
     ] {
         let mut state = state(LeasedFrom::Manager);
         script(&mut state, [Input::Begin]);
-        for attempt in 1..=retries {
-            let effects = script(&mut state, [granted(), Input::Launched, hello(), exited(exit.clone())]);
+        for number in 1..=retries {
+            let effects = attempt(&mut state, exit.clone());
             assert!(effects.contains(&Effect::ReturnLease), "{effects:?}");
             assert_eq!(effects.last(), Some(&Effect::Arm(Timer::Backoff)));
-            assert_eq!(state.attempts, attempt);
-            assert_eq!(state.apply(Input::TimeUp(Timer::Backoff)), [Effect::AcquireLease]);
+            assert_eq!(state.attempts, number);
+            assert_eq!(state.apply(Input::TimeUp(Timer::Backoff)), [Effect::AcquireLease(room)]);
         }
-        let effects = script(&mut state, [granted(), Input::Launched, hello(), exited(exit)]);
+        let effects = attempt(&mut state, exit);
         let told = outcome(&effects);
         assert_eq!((told.status, told.attempts), (Status::Failed, retries + 1));
         assert_eq!(told.failure.as_ref().unwrap().stderr_tail, ["last line"]);
     }
+}
+
+#[test]
+fn losses_and_kills_are_counted_together_and_apart_from_want_of_memory() {
+    let mut state = state(LeasedFrom::Manager);
+    script(&mut state, [Input::Begin]);
+    for exit in [Exit::Signal(9), Exit::OutOfMemory, Exit::Code(3)] {
+        let effects = attempt(&mut state, exit);
+        assert_eq!(effects.last(), Some(&Effect::Arm(Timer::Backoff)));
+        script(&mut state, [Input::TimeUp(Timer::Backoff)]);
+    }
+    let effects = attempt(&mut state, Exit::Signal(11));
+    assert_eq!((outcome(&effects).attempts, outcome(&effects).status), (4, Status::Failed));
+}
+
+#[test]
+fn the_largest_peak_of_all_attempts_is_told() {
+    let mut state = state(LeasedFrom::Manager);
+    script(&mut state, [Input::Begin, granted(), Input::Launched, hello()]);
+    let report = |exit, host, device| {
+        let (peak_memory_bytes, peak_device_memory_bytes) = (Some(host), device);
+        Input::Exited(ExitReport { peak_memory_bytes, peak_device_memory_bytes, ..ExitReport::bare(exit) })
+    };
+    script(&mut state, [report(Exit::Signal(9), 7, Some(5)), Input::TimeUp(Timer::Backoff)]);
+    script(&mut state, [granted(), Input::Launched, hello(), finished(0.5, false)]);
+    let effects = state.apply(report(Exit::Code(0), 3, None));
+    let told = outcome(&effects);
+    assert_eq!((told.peak_memory_bytes, told.peak_device_memory_bytes), (Some(7), Some(5)));
+}
+
+#[test]
+fn a_warning_of_the_worker_reaches_the_world_with_the_runs_name() {
+    let mut state = training(LeasedFrom::Manager);
+    let effects = state.apply(said(FromWorker::Warned { message: "half a checkpoint".into() }));
+    let warned = Event::Warned { message: "run `r`: half a checkpoint".into() };
+    assert!(effects.contains(&Effect::Publish(warned)), "{effects:?}");
 }
 
 #[test]
@@ -239,7 +283,7 @@ impl World {
 
     fn perform(&mut self, effect: &Effect) {
         match effect {
-            Effect::AcquireLease => self.asked = true,
+            Effect::AcquireLease(_) => self.asked = true,
             Effect::WithdrawRequest => self.asked = false,
             Effect::ReturnLease => {
                 assert!(!self.worker_alive && !self.is_launching, "RUN-2: given back under a live worker");
