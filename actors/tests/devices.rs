@@ -98,7 +98,7 @@ fn what_a_run_used_decides_how_many_fit_and_running_out_makes_it_one_fewer() {
         }
         let mut fourth = waiting.pop().unwrap();
         assert!(fourth.try_recv().is_err());
-        packed[0].out_of_memory();
+        packed[0].out_of_memory(Cause::DeviceOutOfMemory);
         drop(packed.remove(0));
         // Answers come in turn, so once this one is refused its place the other was not served either.
         let other = bench.acquire_or_withdraw("other family", slot("b")).await;

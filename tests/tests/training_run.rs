@@ -90,6 +90,7 @@ impl Ground {
             token: None,
             cores: Vec::new(),
             threads: 1,
+            lock: None,
         };
         RunOrder { plan, grant: place.into(), attempt: 1 }
     }

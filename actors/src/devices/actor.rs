@@ -209,11 +209,15 @@ impl DeviceManager {
         }
     }
 
-    fn grant(&mut self, ticket: Ticket, lease: LeaseId, grant: Grant, ctx: &mut Context<Self>) {
+    fn grant(&mut self, ticket: Ticket, lease: LeaseId, mut grant: Grant, ctx: &mut Context<Self>) {
         let device = grant.device_names();
         let (revoke, revoked) = watch::channel(false);
-        let guard = LeaseGuard::new(lease, grant, revoked, Arc::clone(&self.bin));
         let taken = self.claims.remove(&lease).unwrap_or_default();
+        for place in &mut grant.places {
+            let file = taken.worker_files.iter().find(|(device, _)| *device == place.device);
+            place.lock = file.map(|(_, file)| file.clone());
+        }
+        let guard = LeaseGuard::new(lease, grant, revoked, Arc::clone(&self.bin));
         let request = self.requests.remove(&ticket);
         let holder = request.as_ref().map_or_else(|| "nobody".to_owned(), |request| request.holder.clone());
         self.out.insert(lease, Out { holder: holder.clone(), revoke, taken });

@@ -1,6 +1,7 @@
 //! Takes devices from the other engine processes of the machine, and reads what is in use on them before.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine_devices::inventory::{GpuMemory, gpu_memory};
@@ -57,6 +58,8 @@ pub(super) struct Gpu {
 pub(super) struct Taken {
     /// Held for as long as the lease is out.
     pub(super) locks: Vec<DeviceLock>,
+    /// What the worker on each of them locks for itself.
+    pub(super) worker_files: Vec<(DeviceId, PathBuf)>,
     /// The GPUs whose driver answered for them: they are watched.
     pub(super) watched: Vec<Gpu>,
     /// Their use, where nobody else is on them.
@@ -94,7 +97,14 @@ impl Claim {
         if let Some(locks) = &self.locks {
             let uuids: Vec<&str> = self.gpus.iter().map(|gpu| gpu.uuid.as_str()).collect();
             match locks.try_lock_all(&uuids, self.share, &self.holder)? {
-                Attempt::Locked(locked) => taken.locks = locked,
+                Attempt::Locked(locked) => {
+                    let file = |lock: &DeviceLock| {
+                        let gpu = self.gpus.iter().find(|gpu| gpu.uuid == lock.uuid())?;
+                        Some((gpu.device.clone(), lock.worker_file().to_owned()))
+                    };
+                    taken.worker_files = locked.iter().filter_map(file).collect();
+                    taken.locks = locked;
+                }
                 Attempt::Busy { uuid } => {
                     let busy = self.gpus.iter().find(|gpu| gpu.uuid == uuid);
                     if let Some(Gpu { device, uuid }) = busy.or(self.gpus.first()) {

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use engine_devices::{DeviceKind, Grant, LeaseId};
 use tokio::sync::{Notify, watch};
 
+use crate::outcome::Cause;
+
 /// The right to use its devices. Dropped on any path (end, error, panic), it goes back to the DeviceManager.
 ///
 /// The way back is a shared bin, not a message: dropping never waits, and no mailbox can be too full for it.
@@ -67,10 +69,18 @@ impl LeaseGuard {
         }
     }
 
-    /// Tells that a run found no memory left on the device, so that fewer are put there. To be told before the lease
-    /// is dropped.
-    pub fn out_of_memory(&self) {
-        self.bin.put(self.lease, |word| word.ran_out_of_memory = true);
+    /// Tells that a run found no memory left, so that fewer are put on the device if it was the device's own. To be
+    /// told before the lease is dropped.
+    pub fn out_of_memory(&self, cause: Cause) {
+        let has_its_own = self.grant.places.iter().any(|place| place.kind == DeviceKind::Cuda);
+        let is_the_devices = match cause {
+            Cause::DeviceOutOfMemory => true,
+            Cause::HostOutOfMemory => !has_its_own,
+            _ => false,
+        };
+        if is_the_devices {
+            self.bin.put(self.lease, |word| word.ran_out_of_memory = true);
+        }
     }
 }
 

@@ -335,6 +335,11 @@ impl Stepwise for RunActor {
                 }
             }
             Effect::ReturnLease => self.lease = None,
+            Effect::TellOutOfMemory(cause) => {
+                if let Some(lease) = &self.lease {
+                    lease.out_of_memory(cause);
+                }
+            }
             Effect::OpenTracker => {
                 let back_ends = (self.wiring.trackers)(&self.plan);
                 let plan = Arc::clone(&self.plan);

@@ -4,7 +4,7 @@ use engine_devices::ExitReport;
 use engine_tracking::MetricPoint;
 
 use crate::events::Event;
-use crate::outcome::{Failure, RunOutcome};
+use crate::outcome::{Cause, Failure, RunOutcome};
 use crate::protocol::FromWorker;
 use crate::stop::StopMode;
 
@@ -72,6 +72,8 @@ pub(crate) enum Effect {
     WithdrawRequest,
     /// Let go of the lease.
     ReturnLease,
+    /// Tell the DeviceManager that this memory ran out, before the lease goes back.
+    TellOutOfMemory(Cause),
     /// Open the run's files.
     OpenTracker,
     /// Start a worker.

@@ -294,6 +294,11 @@ impl State {
         let mut effects: Vec<Effect> =
             Timer::ALL.into_iter().filter(|t| *t != Timer::Backoff).map(Effect::Disarm).collect();
         effects.push(Effect::DropWorker);
+        if let Verdict::Failed(Failure { cause, .. }) = &verdict
+            && cause.is_out_of_memory()
+        {
+            effects.push(Effect::TellOutOfMemory(*cause));
+        }
         effects.extend(match verdict {
             Verdict::Finished(summary) => self.finished(summary),
             Verdict::Failed(why) if self.stop >= Some(StopMode::Cancel) => {

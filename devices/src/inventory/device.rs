@@ -210,6 +210,7 @@ impl DeviceInfo {
             token: self.token.clone(),
             cores: self.cores.clone(),
             threads: self.threads,
+            lock: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the book hears and tells.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,9 @@ pub struct Place {
     pub cores: Vec<usize>,
     /// Threads the worker may compute with, at least 1.
     pub threads: u32,
+    /// File the worker locks for its own life, so that other engine processes see that it is there; see
+    /// [`lock`](crate::lock). None where devices are not locked.
+    pub lock: Option<PathBuf>,
 }
 
 /// What a lease gives: one place for a run on one device, one for each rank of a data-parallel run.

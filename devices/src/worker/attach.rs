@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Sender, bounded};
 use rustix::io::Errno;
@@ -19,6 +20,7 @@ use super::error::AttachError;
 use super::port::{WorkerPort, WorkerReceiver, WorkerSender};
 use super::wire::AfterWork;
 use crate::frame;
+use crate::lock::WorkerLock;
 
 /// Marks a process as a worker.
 pub(super) const MARK_VARIABLE: &str = "ENGINE_WORKER";
@@ -29,10 +31,22 @@ pub(super) const CORES_VARIABLE: &str = "ENGINE_WORKER_CORES";
 /// Set to 1 for a worker that may wait for other work when its own is over.
 pub(super) const MAY_REST_VARIABLE: &str = "ENGINE_WORKER_MAY_REST";
 
+/// File that the worker locks for its own life.
+pub(super) const LOCK_VARIABLE: &str = "ENGINE_WORKER_LOCK";
+
+/// How long another engine's look at the lock, or the end of the worker before, may take.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Time between two tries to lock.
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+
 /// How long an orphan may take to stop by itself before it ends itself.
 const ORPHAN_GRACE: Duration = Duration::from_secs(5);
 
 static ATTACHED: AtomicBool = AtomicBool::new(false);
+
+/// Freed by the kernel with the process, and not a moment earlier.
+static DEVICE: OnceLock<WorkerLock> = OnceLock::new();
 
 /// Whether this process was started as a worker: `main` then serves the port of [`attach_process`] and does nothing
 /// else.
@@ -63,6 +77,7 @@ where
         return Err(AttachError::Twice);
     }
     die_with_parent()?;
+    lock_device()?;
     pin_to_cores();
     let (commands, protocol) = set_pipes_aside()?;
     let (inbox, messages) = bounded(INBOX_BOUND);
@@ -89,6 +104,23 @@ fn failed(step: &'static str) -> impl FnOnce(io::Error) -> AttachError {
 
 fn refused(step: &'static str) -> impl FnOnce(Errno) -> AttachError {
     move |errno| AttachError::Pipes { step, source: errno.into() }
+}
+
+/// Locks the worker's device, before anything of a driver is touched.
+fn lock_device() -> Result<(), AttachError> {
+    let Some(file) = std::env::var_os(LOCK_VARIABLE).map(PathBuf::from) else { return Ok(()) };
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        if let Some(lock) = WorkerLock::try_lock(&file)? {
+            // The process attaches once, so nothing was there before.
+            DEVICE.get_or_init(|| lock);
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(AttachError::DeviceTaken { file });
+        }
+        thread::sleep(LOCK_PAUSE);
+    }
 }
 
 /// Moves both ends of the protocol to descriptors that no library knows and no child inherits.

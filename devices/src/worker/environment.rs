@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::attach::{CORES_VARIABLE, MARK_VARIABLE, PARENT_VARIABLE};
+use super::attach::{CORES_VARIABLE, LOCK_VARIABLE, MARK_VARIABLE, PARENT_VARIABLE};
 use crate::inventory::DeviceKind;
 use crate::lease::Place;
 use crate::rank::variables as rank;
@@ -50,6 +50,9 @@ pub(super) fn set_up(command: &mut Command, place: &Place) {
         command.env_remove(name);
     }
     command.env(MARK_VARIABLE, "1").env(PARENT_VARIABLE, std::process::id().to_string());
+    if let Some(lock) = &place.lock {
+        command.env(LOCK_VARIABLE, lock);
+    }
     let cores: Vec<String> = place.cores.iter().map(ToString::to_string).collect();
     command.env(CORES_VARIABLE, cores.join(","));
     for variable in THREAD_VARIABLES {
@@ -78,6 +81,7 @@ mod tests {
             token: None,
             cores: vec![2, 3],
             threads: 2,
+            lock: None,
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::frame::FrameError;
+use crate::lock::LockError;
 
 /// Why a message was not queued for a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -111,6 +112,15 @@ pub enum AttachError {
     /// The process that launched this one is gone already.
     #[error("the process that launched this worker is gone: nothing is left to do")]
     Orphaned,
+    /// Another worker is on the device.
+    #[error("another worker process is still on the device, which was to be this worker's alone: {}", file.display())]
+    DeviceTaken {
+        /// The file that the other one has locked.
+        file: PathBuf,
+    },
+    /// The lock on the device can not be used.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// A standard stream could not be set aside or replaced, or a thread was refused.
     #[error("a worker's pipes could not be set up ({step})")]
     Pipes {

@@ -100,8 +100,11 @@ impl ProcessLauncher {
     {
         let (inbox, waiting) = bounded(INBOX_BOUND);
         let (started, start) = bounded(1);
-        let supervisor =
-            Supervisor { name: name.to_owned(), program: self.program.clone(), gpu: place.token.as_ref().map(|token| token.value.clone()) };
+        let supervisor = Supervisor {
+            name: name.to_owned(),
+            program: self.program.clone(),
+            gpu: place.token.as_ref().map(|token| token.value.clone()),
+        };
         let berth = berth.map(|berth| (berth, inbox.clone()));
         let order = Order { command, waiting, started, listener: Listener::new(sink), berth };
         thread::Builder::new()

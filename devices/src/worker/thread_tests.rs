@@ -15,6 +15,7 @@ fn grant() -> Grant {
         token: None,
         cores: vec![0],
         threads: 1,
+        lock: None,
     };
     place.into()
 }

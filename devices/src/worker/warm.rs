@@ -292,6 +292,7 @@ mod tests {
             token: None,
             cores: vec![0],
             threads: 1,
+            lock: None,
         };
         let key = |family, places: &[&Place]| {
             let grant = crate::lease::Grant { places: places.iter().map(|place| (*place).clone()).collect() };

@@ -5,6 +5,7 @@
 //! | `step:N` | N optimizer steps of a millisecond, each logged and told as progress |
 //! | `score:X` | ends with the score X; 0.5 without |
 //! | `marker:PATH` | appends a line to the file now and at the run's end, see [`marks`](super::marks) |
+//! | `claim:DIR` | locks a file of its device in the folder to its end, or fails: two runs can not be on one device |
 //! | `env:PATH` | writes its environment to the file, as JSON |
 //! | `wait-file:PATH` | waits without progress until the file is there, or a stop is asked for |
 //! | `hog:MIB` | touches so much memory and holds it to the run's end |
@@ -36,6 +37,8 @@ pub enum Step {
     Score(f64),
     /// `marker:PATH`
     Marker(PathBuf),
+    /// `claim:DIR`
+    Claim(PathBuf),
     /// `env:PATH`
     Environment(PathBuf),
     /// `wait-file:PATH`
@@ -75,6 +78,7 @@ impl FromStr for Step {
             "step" => Self::Steps(number(written, value)?),
             "score" => Self::Score(number(written, value)?),
             "marker" => Self::Marker(value.into()),
+            "claim" => Self::Claim(value.into()),
             "env" => Self::Environment(value.into()),
             "wait-file" => Self::WaitFile(value.into()),
             "hog" => Self::Hog(number(written, value)?),

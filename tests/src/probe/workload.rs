@@ -1,6 +1,7 @@
 //! Runs that do what their script says.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::hint::black_box;
 use std::io::Write;
 use std::path::Path;
@@ -60,6 +61,7 @@ struct Performance<'a> {
     score: f64,
     held: Vec<Vec<u8>>,
     markers: Vec<std::path::PathBuf>,
+    claims: Vec<File>,
     mark: Mark,
 }
 
@@ -73,7 +75,18 @@ impl<'a> Performance<'a> {
             moment: Moment::Begin,
             at_nanos: 0,
         };
-        Self { context, done: 0, score: 0.5, held: Vec::new(), markers: Vec::new(), mark }
+        Self { context, done: 0, score: 0.5, held: Vec::new(), markers: Vec::new(), claims: Vec::new(), mark }
+    }
+
+    fn claim(&mut self, folder: &Path) -> Result<(), Failure> {
+        std::fs::create_dir_all(folder).unwrap();
+        let file = File::create(folder.join(self.mark.device.replace(':', "-"))).unwrap();
+        if file.try_lock().is_err() {
+            let message = format!("another run is on {} already", self.mark.device);
+            return Err(failure(Cause::Configuration, message));
+        }
+        self.claims.push(file);
+        Ok(())
     }
 
     fn perform(&mut self, step: Step) -> Result<(), Failure> {
@@ -84,6 +97,7 @@ impl<'a> Performance<'a> {
                 self.mark.write(&path, Moment::Begin);
                 self.markers.push(path);
             }
+            Step::Claim(folder) => self.claim(&folder)?,
             Step::Environment(path) => write_environment(&path),
             Step::WaitFile(path) => {
                 while !path.exists() && !self.context.stop_requested() {

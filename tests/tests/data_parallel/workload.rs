@@ -138,6 +138,7 @@ impl Ground {
             token: None,
             cores: Vec::new(),
             threads: 1,
+            lock: None,
         };
         RunOrder { plan, grant: Grant { places: vec![place(0), place(1)] }, attempt: 1 }
     }

@@ -104,7 +104,9 @@ fn a_lost_or_killed_worker_is_replaced_twice_and_an_out_of_memory_one_once_alone
         script(&mut state, [Input::Begin]);
         for number in 1..=retries {
             let effects = attempt(&mut state, exit.clone());
-            assert!(effects.contains(&Effect::ReturnLease), "{effects:?}");
+            let back = effects.iter().position(|effect| *effect == Effect::ReturnLease).unwrap();
+            let told = effects[..back].iter().any(|effect| matches!(effect, Effect::TellOutOfMemory(_)));
+            assert_eq!(told, room == Room::Alone, "{effects:?}");
             assert_eq!(effects.last(), Some(&Effect::Arm(Timer::Backoff)));
             assert_eq!(state.attempts, number);
             assert_eq!(state.apply(Input::TimeUp(Timer::Backoff)), [Effect::AcquireLease(room)]);
