@@ -1,5 +1,6 @@
 # make demo   the main job on data it makes: tune -> cv -> run, then retrain and test the best
 # make test   every test that needs nothing but this repository
+# make bench  benches: ratios to what they are compared with, measured side by side in one run
 # make lint   clippy, warnings are errors        make fmt   formatting        make deny   licences and advisories
 #
 # Both set up what they need: libtorch is fetched once, and where it cannot be had they say so and use the pure-Rust
@@ -7,7 +8,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help libtorch demo test lint fmt deny
+.PHONY: help libtorch demo test bench lint fmt deny
 
 DEMO_DIR ?= demo
 
@@ -16,7 +17,7 @@ have_libtorch = scripts/libtorch.sh --path > /dev/null 2>&1
 features = $$($(have_libtorch) && echo --features engine-tests/tch,engine-benches/tch)
 
 help:
-	@sed -n '1,3s/^# //p' Makefile
+	@sed -n '1,4s/^# //p' Makefile
 
 libtorch:
 	@scripts/libtorch.sh || echo "going on without libtorch, on the pure-Rust backend"
@@ -27,6 +28,9 @@ demo: libtorch
 
 test: libtorch
 	cargo test --workspace $(features)
+
+bench: libtorch
+	cargo bench --workspace $(features) --bench leases --bench workers --bench messages $$($(have_libtorch) && echo --bench exchange)
 
 lint: libtorch
 	cargo clippy --workspace --all-targets $(features) -- -D warnings

@@ -131,6 +131,35 @@ fn each_cv_of_a_tune_keeps_to_one_gpu() {
 }
 
 #[test]
+fn ddp_puts_a_rank_on_each_listed_gpu_and_one_run_has_them_all() {
+    let place = Workplace::new();
+    let gpus = Gpu::row(8);
+    let machine = FakeNvml::new(&gpus);
+    let listed = [0, 2, 5, 6];
+    let mut job = job(&place, Level::Cv, 1, 2, "ddp_fork", "");
+    job.devices = listed.iter().map(ToString::to_string).collect();
+    job.configurations[0]["script"] =
+        json!({"f0s42": "env:first;marker:marks;step:3", "*": "env:second;marker:marks;step:3"});
+    assert_all_complete(&start(&place, &job, &machine, None).end().outcome());
+    for run in ["first", "second"] {
+        for (rank, index) in listed.into_iter().enumerate() {
+            let text = std::fs::read_to_string(place.path(&format!("{run}.{rank}"))).unwrap();
+            let environment: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(environment["CUDA_VISIBLE_DEVICES"], gpus[index].uuid.as_str(), "rank {rank}");
+            assert_eq!(environment["WORLD_SIZE"], "4");
+        }
+        assert!(!place.path(&format!("{run}.4")).exists());
+    }
+    // Each rank leaves two marks; the second run begins after every rank of the first has ended.
+    let all = marks(&place.path("marks"));
+    assert_eq!(all.len(), 16);
+    let of_run = |cell: &str| all.iter().filter(|mark| mark.run.ends_with(cell)).map(|mark| mark.at_nanos);
+    assert!(of_run("f0s42").max() < of_run("f1s42").min());
+    assert!(all.iter().all(|mark| mark.device == "cuda:0,cuda:2,cuda:5,cuda:6"), "{all:?}");
+    place.assert_left_by_all();
+}
+
+#[test]
 fn strategy_auto_uses_one_gpu_at_a_time() {
     let place = Workplace::new();
     let machine = FakeNvml::new(&Gpu::row(8));

@@ -3,6 +3,8 @@
 mod hostlist;
 mod slurm;
 
+use std::net::ToSocketAddrs;
+
 use thiserror::Error;
 
 use crate::rank::{EXCHANGE_TIMEOUT, Rank, RankError, variables};
@@ -152,6 +154,18 @@ impl Allocation {
 }
 
 /// A text with everything replaced that has a meaning in a path.
+/// The name under which this machine, which is rank 0's, is reached: the one that the launcher gave, or its own where
+/// nobody knows that one. A batch system's names of its nodes need not be those of the network.
+pub(crate) fn reachable(given: String) -> String {
+    let is_known = |name: &str| (name, 0).to_socket_addrs().is_ok_and(|mut found| found.next().is_some());
+    if is_known(&given) {
+        return given;
+    }
+    let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let own = own.trim();
+    if !own.is_empty() && is_known(own) { own.to_owned() } else { given }
+}
+
 fn folder_name(text: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
     text.chars().map(safe).take(120).collect()
@@ -251,5 +265,14 @@ mod tests {
         }
         let error = found.check(2, 3).unwrap_err().to_string();
         assert!(error.contains("makes 6 ranks, but the launcher started 4, 2 on each node"), "{error}");
+    }
+
+    #[test]
+    fn a_name_that_only_the_batch_system_knows_is_replaced_by_the_machines_own() {
+        assert_eq!(reachable("localhost".into()), "localhost");
+        let given = "no-such-node.invalid";
+        let found = reachable(given.into());
+        let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        assert!(found == given || found == own.trim(), "{found}");
     }
 }

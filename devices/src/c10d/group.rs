@@ -58,9 +58,12 @@ impl Rendezvous {
     /// Rank 0 listens on [`Rank::listener`], which is then the store's, or else on [`Rank::master_port`].
     ///
     /// # Errors
-    /// [`GroupError::Timeout`] if a rank does not come within [`Rank::timeout`].
+    /// [`GroupError::Unreachable`] for a host that is not known here, [`GroupError::Timeout`] if a rank does not come
+    /// within [`Rank::timeout`].
     pub fn open(rank: &Rank) -> Result<Self, GroupError> {
         let what = "meeting the other ranks";
+        // Asked first: libtorch takes a host that nobody knows for one that is late, and waits.
+        Binding::for_rank(rank)?;
         let host = text(&rank.master_addr)?;
         let store = Store::connect(&host, rank.master_port, rank.listener, rank.rank == 0, seat(rank))
             .map_err(|error| GroupError::of(what, rank.timeout, &error))?;

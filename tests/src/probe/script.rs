@@ -6,7 +6,7 @@
 //! | `score:X` | ends with the score X; 0.5 without |
 //! | `marker:PATH` | appends a line to the file now and at the run's end, see [`marks`](super::marks) |
 //! | `claim:DIR` | locks a file of its device in the folder to its end, or fails: two runs can not be on one device |
-//! | `env:PATH` | writes its environment to the file, as JSON |
+//! | `env:PATH` | writes its environment to the file, as JSON; a rank to the file with its number for extension |
 //! | `wait-file:PATH` | waits without progress until the file is there, or a stop is asked for |
 //! | `hog:MIB` | touches so much memory and holds it to the run's end |
 //! | `warn:TEXT` | warns |

@@ -188,8 +188,10 @@ fn touched(bytes: usize) -> Vec<u8> {
 
 fn write_environment(path: &Path) {
     let environment: BTreeMap<String, String> = std::env::vars().collect();
+    let of_rank = environment.get("RANK").map(|rank| path.with_extension(rank));
+    let path = of_rank.as_deref().unwrap_or(path);
     // Whole or not at all: a test waits for it.
-    let aside = path.with_extension("part");
+    let aside = path.with_file_name(format!("part-{}", std::process::id()));
     std::fs::write(&aside, serde_json::to_vec(&environment).unwrap()).unwrap();
     std::fs::rename(aside, path).unwrap();
 }

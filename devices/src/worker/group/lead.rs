@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use super::error::SessionError;
 use super::members::{News, Told, Word, try_tell};
 use super::session::{Alive, BEAT, Ended, Folder, LOOK, Name, Nonce, Order};
-use crate::allocation::Allocation;
+use crate::allocation::{Allocation, reachable};
 use crate::frame;
 use crate::rank::Rank;
 use crate::worker::error::{LaunchError, SendError};
@@ -55,7 +55,8 @@ impl Lead {
     ///
     /// # Errors
     /// [`SessionError`] if the folder can not be made, or a thread is refused.
-    pub fn open(ranks_dir: &Path, allocation: Allocation) -> Result<Self, SessionError> {
+    pub fn open(ranks_dir: &Path, mut allocation: Allocation) -> Result<Self, SessionError> {
+        allocation.master_addr = reachable(allocation.master_addr);
         let folder = Folder::new(ranks_dir.join(&allocation.session));
         folder.make()?;
         let shared = Arc::new(Shared { folder, nonce: Nonce::now(), watch: Mutex::new(None) });
