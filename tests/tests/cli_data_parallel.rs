@@ -1,7 +1,6 @@
 //! A data-parallel run at the command line: two processes, one model.
 
 #![cfg(feature = "tch")]
-#![expect(clippy::unwrap_used, reason = "what cannot be had fails the test")]
 
 use std::fs;
 

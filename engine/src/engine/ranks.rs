@@ -21,7 +21,7 @@ pub enum Part {
     /// The one that does what the command says; the only one where nobody started several.
     Lead(EngineBuilder),
     /// One that has nothing to do but to start its worker when the leading one says so.
-    Follow(Follower),
+    Follow(Box<Follower>),
 }
 
 /// A process that follows the one of rank 0.
@@ -74,7 +74,8 @@ impl EngineBuilder {
         if allocation.rank > 0 {
             let place = own_device(&devices, &allocation)?.place();
             let follower = engine_devices::Follower::new(&ranks_dir, allocation, place);
-            return Ok(Part::Follow(Follower { follower, processes: ProcessLauncher::current_exe()? }));
+            let processes = ProcessLauncher::current_exe()?;
+            return Ok(Part::Follow(Box::new(Follower { follower, processes })));
         }
         self.lead = Some(Arc::new(Lead::open(&ranks_dir, allocation)?));
         Ok(Part::Lead(self))
