@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use engine_tests::cli::Workplace;
-use engine_tests::probe::{Job, Level, Mark, Moment, marks};
+use engine_tests::probe::{Job, Level, Mark, Moment, Processes, marks};
 use serde_json::json;
 
 const PROBE: &str = env!("CARGO_BIN_EXE_probe");
@@ -25,6 +25,18 @@ fn the_runs_of_a_cv_share_a_worker_and_those_of_another_have_their_own() {
     assert_eq!((pids[0], pids[3]), (pids[1], pids[4]), "{begun:?}");
     assert_eq!((pids[1], pids[4]), (pids[2], pids[5]), "{begun:?}");
     assert_ne!(pids[0], pids[3], "{begun:?}");
+}
+
+#[test]
+fn where_it_is_asked_for_every_run_has_a_process_of_its_own() {
+    let place = Workplace::new();
+    let marker = place.path("marks");
+    let script = json!({"script": format!("marker:{}; step:2", marker.display())});
+    let job = Job { processes: Processes::Fresh, ..Job::new(&place.path(""), Level::Cv, &[script], 3) };
+    let ended = place.probe(PROBE, &job).end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let pids: BTreeSet<u32> = marks(&marker).into_iter().map(|mark| mark.pid).collect();
+    assert_eq!(pids.len(), 3);
 }
 
 /// The only folder of a run, below its name.

@@ -1,6 +1,8 @@
 //! Joining a group, and the exchanges within it.
 
 use std::ffi::{CString, c_int};
+use std::net::TcpListener;
+use std::os::fd::IntoRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,9 +65,13 @@ impl Rendezvous {
     pub fn open(rank: &Rank) -> Result<Self, GroupError> {
         let what = "meeting the other ranks";
         // Asked first: libtorch takes a host that nobody knows for one that is late, and waits.
-        Binding::for_rank(rank)?;
+        let binding = Binding::for_rank(rank)?;
         let host = text(&rank.master_addr)?;
-        let store = Store::connect(&host, rank.master_port, rank.listener, rank.rank == 0, seat(rank))
+        let listener = match rank.listener {
+            None if rank.rank == 0 => listen_on_loopback(&binding, rank)?,
+            given => given,
+        };
+        let store = Store::connect(&host, rank.master_port, listener, rank.rank == 0, seat(rank))
             .map_err(|error| GroupError::of(what, rank.timeout, &error))?;
         Ok(Self { store: Arc::new(store), rank: rank.clone() })
     }
@@ -93,6 +99,21 @@ impl Rendezvous {
             handle.map_err(|error| GroupError::of("connecting the ranks", self.rank.timeout, &error))?;
         Ok(Group { handle, _store: Arc::clone(&self.store), rank: self.rank.clone() })
     }
+}
+
+/// A socket that only this machine reaches, for ranks that are all on it: libtorch's own would listen on every
+/// address, and asks nobody who they are.
+fn listen_on_loopback(binding: &Binding, rank: &Rank) -> Result<Option<c_int>, GroupError> {
+    let Binding::Address(address) = binding else { return Ok(None) };
+    if !address.is_loopback() {
+        return Ok(None);
+    }
+    let listener = TcpListener::bind((*address, rank.master_port)).map_err(|error| GroupError::Refused {
+        what: "listening for the other ranks",
+        text: format!("{address}:{}: {error}", rank.master_port),
+    })?;
+    // The store closes it.
+    Ok(Some(listener.into_raw_fd()))
 }
 
 /// A group of processes that exchange tensors: torch's own, and so the same numbers as torch's.

@@ -12,7 +12,7 @@ use engine_devices::{
 
 use super::error::EngineError;
 use super::events::EventStream;
-use super::ranks::{Part, own_devices, process_launcher};
+use super::ranks::{Part, Reuse, own_devices, process_launcher};
 use crate::artifacts::ArtifactLayout;
 use crate::names::Names;
 use crate::worker::thread_launcher;
@@ -26,7 +26,7 @@ const LOCK_DIR: &str = "/tmp/engine-devices";
 /// Where the work of runs happens.
 enum Workers {
     Threads(Arc<dyn Workload>),
-    Processes,
+    Processes(Reuse),
 }
 
 /// What an engine is to be. Every field has a default; [`EngineBuilder::build`] checks them all.
@@ -112,9 +112,20 @@ impl EngineBuilder {
 
     /// Runs happen in child processes of this executable, whose `main` must begin with
     /// [`run_if_worker`](crate::worker::run_if_worker). Without this they happen on threads of this process.
+    ///
+    /// On a CPU one process may do the runs of one cv one after another, each after one that ended well. A workload that
+    /// leaves something behind in its process that the next run must not find needs
+    /// [`fresh_process_workers`](Self::fresh_process_workers).
     #[must_use]
     pub fn process_workers(mut self) -> Self {
-        self.workers = Workers::Processes;
+        self.workers = Workers::Processes(Reuse::WithinCv);
+        self
+    }
+
+    /// As [`process_workers`](Self::process_workers), every run in a process of its own.
+    #[must_use]
+    pub fn fresh_process_workers(mut self) -> Self {
+        self.workers = Workers::Processes(Reuse::Never);
         self
     }
 
@@ -136,7 +147,7 @@ impl EngineBuilder {
         let placement = self.strategy_in_effect().placement(devices.len(), self.packing)?;
         let launcher: Arc<WorkerLauncher> = match self.workers {
             Workers::Threads(workload) => Arc::new(thread_launcher(workload)),
-            Workers::Processes => process_launcher(self.lead.as_ref())?,
+            Workers::Processes(reuse) => process_launcher(reuse, self.lead.as_ref())?,
         };
         let layout = ArtifactLayout::new(self.artifact_dir);
         let names = Names::new(layout.clone())?;
@@ -158,7 +169,7 @@ impl EngineBuilder {
     }
 
     pub(super) fn has_process_workers(&self) -> bool {
-        matches!(self.workers, Workers::Processes)
+        matches!(self.workers, Workers::Processes(_))
     }
 }
 

@@ -135,11 +135,27 @@ fn own_device<'a>(devices: &'a [DeviceInfo], allocation: &Allocation) -> Result<
     Ok(devices.get(allocation.local_rank as usize).ok_or(PlacementError::NoDevice)?)
 }
 
+/// Whether a process may do another run after one that ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reuse {
+    /// A run of the same cv, on the same slice of the cores.
+    WithinCv,
+    Never,
+}
+
 /// Workers as processes: one for each run, or one for each rank of a run.
-pub(super) fn process_launcher(lead: Option<&Arc<Lead>>) -> Result<Arc<WorkerLauncher>, EngineError> {
+pub(super) fn process_launcher(
+    reuse: Reuse,
+    lead: Option<&Arc<Lead>>,
+) -> Result<Arc<WorkerLauncher>, EngineError> {
     let processes = ProcessLauncher::current_exe()?;
-    let warm = WarmLauncher::new(processes.clone());
-    let launcher = GroupLauncher::new(processes, judge).alone_by(Arc::new(warm));
+    let launcher = match reuse {
+        Reuse::Never => GroupLauncher::new(processes, judge),
+        Reuse::WithinCv => {
+            let warm = WarmLauncher::new(processes.clone());
+            GroupLauncher::new(processes, judge).alone_by(Arc::new(warm))
+        }
+    };
     Ok(match lead {
         Some(lead) => Arc::new(launcher.leading(Arc::clone(lead))),
         None => Arc::new(launcher),

@@ -31,6 +31,16 @@ pub enum Level {
     Tune,
 }
 
+/// Which processes do the runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Processes {
+    /// As the engine does it.
+    Shared,
+    /// Each run has its own.
+    Fresh,
+}
+
 /// What the program `probe` is to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
@@ -48,6 +58,8 @@ pub struct Job {
     pub lock_dir: PathBuf,
     /// Time without progress after which a run has failed.
     pub progress_timeout_secs: f64,
+    /// Which processes do the runs.
+    pub processes: Processes,
     /// Which level is called.
     pub level: Level,
     /// The cells.
@@ -70,6 +82,7 @@ impl Job {
             runs_per_device: RunsPerDevice::ONE,
             lock_dir: folder.join("locks"),
             progress_timeout_secs: 600.0,
+            processes: Processes::Shared,
             level,
             cells: (0..folds).map(|fold| Cell { fold, seed: 42 }).collect(),
             configurations: configurations.iter().map(|one| one.as_object().unwrap().clone()).collect(),
@@ -105,8 +118,12 @@ pub type ProbeError = Box<dyn std::error::Error + Send + Sync>;
 pub fn carry_out(job: &Path) -> Result<(), ProbeError> {
     let job: Job = serde_json::from_slice(&std::fs::read(job)?)?;
     std::fs::create_dir_all(&job.artifact_dir)?;
-    let engine = Engine::builder(Scripted)
-        .process_workers()
+    let builder = Engine::builder(Scripted);
+    let builder = match job.processes {
+        Processes::Shared => builder.process_workers(),
+        Processes::Fresh => builder.fresh_process_workers(),
+    };
+    let engine = builder
         .artifact_dir(&job.artifact_dir)
         .accelerator(job.accelerator.parse()?)
         .devices(job.devices.iter().cloned())

@@ -6,7 +6,8 @@
 //!
 //! ```ignore
 //! let place = Workplace::new();
-//! let job = Job::cv(&place, json!({"script": {"f0s42": "step:5; kill-self", "*": "step:5"}}), 3);
+//! let script = json!({"script": {"f0s42": "step:5; kill-self", "*": "step:5"}});
+//! let job = Job::new(&place.path(""), Level::Cv, &[script], 3);
 //! let ended = place.probe(env!("CARGO_BIN_EXE_probe"), &job).end();
 //! assert_eq!(ended.outcome()["runs"][0]["failure"]["cause"], "killed");
 //! ```
@@ -16,6 +17,6 @@ mod marker;
 pub mod script;
 mod workload;
 
-pub use job::{Job, Level, ProbeError, carry_out};
+pub use job::{Job, Level, ProbeError, Processes, carry_out};
 pub use marker::{Mark, Moment, marks};
 pub use workload::Scripted;
