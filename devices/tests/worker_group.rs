@@ -80,6 +80,9 @@ fn judge(rank: u32, said: &Said) -> Heard {
     }
 }
 
+/// Tests that wait for processes side by side: they compute nothing.
+const AT_ONCE: usize = 4;
+
 fn main() -> ExitCode {
     if is_worker_process() {
         return work();
@@ -87,7 +90,7 @@ fn main() -> ExitCode {
     if let Some(dir) = std::env::var_os(NODES_ROLE) {
         return be_one_of_many(Path::new(&dir));
     }
-    support::run(TESTS)
+    support::run(&[TESTS], AT_ONCE)
 }
 
 // ---- a rank's side ----

@@ -7,6 +7,8 @@
     reason = "a test's own main"
 )]
 
+mod support;
+
 #[cfg(target_os = "linux")]
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -89,7 +91,7 @@ fn main() -> ExitCode {
     if let Some(socket) = std::env::var_os(PARENT_ROLE) {
         return be_a_parent(Path::new(&socket));
     }
-    run_tests()
+    support::run(&[TESTS], 1)
 }
 
 // ---- the worker's side ----
@@ -711,37 +713,3 @@ const TESTS: &[(&str, fn())] = &[
     ("a_program_that_is_not_there_is_a_launch_error", a_program_that_is_not_there_is_a_launch_error),
     ("a_process_that_is_no_worker_can_not_attach", a_process_that_is_no_worker_can_not_attach),
 ];
-
-fn run_tests() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let given = |flag: &str| arguments.iter().any(|argument| argument == flag);
-    let is_value = |place: usize| {
-        place > 0 && ["--format", "--color", "--test-threads"].contains(&&*arguments[place - 1])
-    };
-    let filters: Vec<&String> = arguments
-        .iter()
-        .enumerate()
-        .filter(|(place, argument)| !argument.starts_with('-') && !is_value(*place))
-        .map(|(_, argument)| argument)
-        .collect();
-    let wanted = |name: &str| {
-        filters.is_empty()
-            || filters
-                .iter()
-                .any(|filter| if given("--exact") { name == *filter } else { name.contains(*filter) })
-    };
-    // None of these tests is ignored.
-    let selected = TESTS.iter().filter(|(name, _)| wanted(name) && !given("--ignored"));
-    if given("--list") {
-        selected.for_each(|(name, _)| println!("{name}: test"));
-        return ExitCode::SUCCESS;
-    }
-    let (mut passed, mut failed) = (0, 0);
-    for (name, test) in selected {
-        let outcome = std::panic::catch_unwind(test);
-        println!("test {name} ... {}", if outcome.is_ok() { "ok" } else { "FAILED" });
-        *if outcome.is_ok() { &mut passed } else { &mut failed } += 1;
-    }
-    println!("\ntest result: {passed} passed; {failed} failed");
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 #[cfg(feature = "tch")]
 mod exchange;
 #[cfg(feature = "tch")]
+#[path = "../../../devices/tests/support/mod.rs"]
 mod harness;
 #[cfg(feature = "tch")]
 mod launch;
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
         Some(launch::Part::Exchange(part)) => exchange::play(&part),
         Some(launch::Part::Net(part)) => net::play(&part),
         Some(launch::Part::Workload(part)) => workload::play(&part),
-        None => return harness::run(&[exchange::TESTS, net::TESTS, workload::TESTS]),
+        None => return harness::run(&[exchange::TESTS, net::TESTS, workload::TESTS], 1),
     }
     ExitCode::SUCCESS
 }
