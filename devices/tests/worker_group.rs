@@ -11,7 +11,7 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
@@ -107,7 +107,7 @@ fn work() -> ExitCode {
         }
     });
     // Held until this process is gone.
-    let line = UnixStream::connect(dir.join("line")).unwrap();
+    let mut line = UnixStream::connect(dir.join("line")).unwrap();
     let part = parts[rank as usize];
     if part == Part::WaitWithChild {
         let stdin = Stdio::from(std::os::fd::OwnedFd::from(line.try_clone().unwrap()));
@@ -117,6 +117,10 @@ fn work() -> ExitCode {
     let about = format!("{}\n{environment:?}\n", getpid().as_raw_nonzero());
     std::fs::write(dir.join(format!("aside.{rank}")), about).unwrap();
     std::fs::rename(dir.join(format!("aside.{rank}")), dir.join(format!("rank.{rank}"))).unwrap();
+    // Nobody ends, or is ended, before all are there.
+    if line.read(&mut [0]).unwrap() == 0 {
+        return ExitCode::FAILURE;
+    }
     std::mem::forget(line);
     match part {
         Part::Finish => voice.send(Said::Finished { rank }).unwrap(),
@@ -176,9 +180,9 @@ impl Watched {
     fn work(&self, parts: &[Part]) -> Vec<UnixStream> {
         assert_eq!(self.next(), Said::Hello { rank: 0 });
         self.order(Order::Work { dir: self.dir.path().to_owned(), parts: parts.to_vec() });
-        let lines = (0..parts.len()).map(|_| self.listener.accept().unwrap().0).collect();
+        let lines = assemble(&self.listener, parts.len());
         (0..parts.len()).for_each(|rank| drop(self.about(rank)));
-        lines
+        begin(lines)
     }
 
     fn order(&self, order: Order) {
@@ -226,10 +230,36 @@ impl Watched {
 }
 
 /// Waits until every holder of each line is dead: the kernel closes it with the last of them.
+/// The lines of so many ranks, in no order; each waits at its own.
+fn assemble(listener: &UnixListener, ranks: usize) -> Vec<UnixStream> {
+    let deadline = Instant::now() + PATIENCE;
+    listener.set_nonblocking(true).unwrap();
+    let mut lines = Vec::with_capacity(ranks);
+    while lines.len() < ranks {
+        match listener.accept() {
+            Ok((line, _)) => lines.push(line),
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "{error}"),
+        }
+        assert!(Instant::now() < deadline, "{} of {ranks} ranks are there", lines.len());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    lines
+}
+
+/// Has the ranks at these lines do their parts.
+fn begin(mut lines: Vec<UnixStream>) -> Vec<UnixStream> {
+    lines.iter_mut().for_each(|line| line.write_all(b".").unwrap());
+    lines
+}
+
 fn all_gone(lines: Vec<UnixStream>) {
     for mut line in lines {
         line.set_read_timeout(Some(PATIENCE)).unwrap();
-        assert_eq!(line.read(&mut [0]).unwrap(), 0);
+        match line.read(&mut [0]) {
+            Ok(bytes) => assert_eq!(bytes, 0),
+            // It was ended before it had read that it may begin.
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}"),
+        }
     }
 }
 
@@ -437,9 +467,8 @@ impl Nodes {
 
     /// Orders one worker, and waits for its ranks to begin.
     fn work(&self, parts: &str) -> Vec<UnixStream> {
-        use std::io::Write;
         writeln!(self.processes[0].stdin.as_ref().unwrap(), "{parts}").unwrap();
-        (0..4).map(|_| self.listener.accept().unwrap().0).collect()
+        begin(assemble(&self.listener, 4))
     }
 
     fn told(&mut self) -> String {
