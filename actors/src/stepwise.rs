@@ -3,7 +3,9 @@
 
 use std::collections::VecDeque;
 
-use actix::{Actor, Context};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context};
+
+use crate::stop::{StopMode, StopSignal};
 
 /// Inputs that wait while effects are performed.
 pub(crate) struct Inputs<I> {
@@ -54,4 +56,25 @@ pub(crate) trait Stepwise: Actor<Context = Context<Self>> {
         }
         self.inputs().is_performing = false;
     }
+}
+
+/// An actor that is told to stop by its parent's line.
+pub(crate) trait Stoppable: Stepwise {
+    /// What its state hears of it.
+    fn stop_asked(mode: StopMode) -> Self::Input;
+
+    /// Keeps the leash for as long as the actor lives: by its end the parent sees when the actor is gone.
+    fn hold(&mut self, leash: StopSignal);
+}
+
+/// Has the state hear of every stop, each stronger than the one before, until the strongest.
+pub(crate) fn listen_for_stop<A: Stoppable>(mut signal: StopSignal, ctx: &mut Context<A>) {
+    let next = async move { (signal.next().await, signal) };
+    ctx.spawn(actix::fut::wrap_future::<_, A>(next).map(|(mode, signal), actor, ctx| {
+        actor.take(A::stop_asked(mode), ctx);
+        match mode {
+            StopMode::Kill => actor.hold(signal),
+            StopMode::Drain | StopMode::Cancel => listen_for_stop(signal, ctx),
+        }
+    }));
 }

@@ -8,11 +8,10 @@
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::hint::black_box;
-use std::net::TcpListener;
 use std::process::{Child, Command};
-use std::time::Duration;
 
 use engine_benches::figures::{Line, Times};
+use engine_devices::ReservedPort;
 use engine_devices::c10d::{Group, Op, Transport};
 use engine_devices::rank::Rank;
 use tch::{Device, Kind, Tensor};
@@ -29,29 +28,16 @@ fn main() {
     }
     let floor = copies();
     println!("{}", Line { what: "copy of 25 M f32 in memory", times: &floor, floor: None });
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut peers: Vec<Child> = (1..RANKS).map(|number| peer(&rank(number, port))).collect();
-    let exchange = all_reduces(&rank(0, port));
+    let reserved = ReservedPort::any().unwrap();
+    let rank = |number| Rank::local(number, RANKS, reserved.port());
+    let mut peers: Vec<Child> = (1..RANKS).map(|number| peer(&rank(number))).collect();
+    let exchange = all_reduces(&rank(0));
     println!(
         "{}",
         Line { what: "all-reduce of them, 2 processes, 4 buckets", times: &exchange, floor: Some(&floor) }
     );
     for peer in &mut peers {
         assert!(peer.wait().unwrap().success());
-    }
-}
-
-fn rank(number: u32, master_port: u16) -> Rank {
-    Rank {
-        rank: number,
-        local_rank: number,
-        node_rank: 0,
-        world_size: RANKS,
-        local_world_size: RANKS,
-        master_addr: "127.0.0.1".into(),
-        master_port,
-        listener: None,
-        timeout: Duration::from_secs(60),
     }
 }
 

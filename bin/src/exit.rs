@@ -73,7 +73,7 @@ fn plan_code(error: &PlanError) -> Code {
     match error {
         PlanError::Run(error) => run_code(error),
         PlanError::Checkpoint(_) => Code::File,
-        PlanError::Backend(_) | PlanError::Devices(_) | PlanError::NoExchange { .. } => Code::Device,
+        PlanError::Backend(_) | PlanError::Devices(_) | PlanError::Exchange(_) => Code::Device,
         _ => Code::Usage,
     }
 }

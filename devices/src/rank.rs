@@ -14,7 +14,10 @@ use thiserror::Error;
 /// the last resort. PyTorch waits 30 minutes over Gloo and 10 over NCCL.
 pub const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Environment of a rank: the names torchrun uses, and two of our own.
+/// Where the ranks of one machine meet.
+const LOCALHOST: &str = "127.0.0.1";
+
+/// Environment of a rank: the names torchrun uses, and one of our own.
 pub mod variables {
     /// Number of the process among all.
     pub const RANK: &str = "RANK";
@@ -30,9 +33,6 @@ pub mod variables {
     pub const MASTER_ADDR: &str = "MASTER_ADDR";
     /// Port that rank 0 listens on.
     pub const MASTER_PORT: &str = "MASTER_PORT";
-    /// Descriptor of a socket that listens on that port already, inherited by rank 0: no other process can take the
-    /// port between its choice and its use.
-    pub const LISTENER: &str = "ENGINE_RANK_LISTENER";
     /// [`Rank::timeout`](super::Rank::timeout) in seconds.
     pub const TIMEOUT: &str = "ENGINE_RANK_TIMEOUT_SECS";
 }
@@ -54,8 +54,6 @@ pub struct Rank {
     pub master_addr: String,
     /// Port that rank 0 listens on.
     pub master_port: u16,
-    /// Descriptor that listens on it already, for rank 0.
-    pub listener: Option<i32>,
     /// How long to wait for the others.
     pub timeout: Duration,
 }
@@ -91,6 +89,21 @@ pub enum RankError {
 }
 
 impl Rank {
+    /// One of `world_size` ranks that are all on this machine, and meet at its loopback interface.
+    #[must_use]
+    pub fn local(rank: u32, world_size: u32, master_port: u16) -> Self {
+        Self {
+            rank,
+            local_rank: rank,
+            node_rank: 0,
+            world_size,
+            local_world_size: world_size,
+            master_addr: LOCALHOST.to_owned(),
+            master_port,
+            timeout: EXCHANGE_TIMEOUT,
+        }
+    }
+
     /// The rank this process was started as; `None` where no launcher said anything (`WORLD_SIZE` is not set).
     ///
     /// # Errors
@@ -133,7 +146,6 @@ impl Rank {
             local_world_size,
             master_addr: get(v::MASTER_ADDR).ok_or(RankError::Missing { name: v::MASTER_ADDR })?,
             master_port: number(&get, v::MASTER_PORT)?.ok_or(RankError::Missing { name: v::MASTER_PORT })?,
-            listener: number(&get, v::LISTENER)?,
             timeout,
         }))
     }
@@ -142,7 +154,7 @@ impl Rank {
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         use variables as v;
-        let mut environment = vec![
+        vec![
             (v::RANK, self.rank.to_string()),
             (v::LOCAL_RANK, self.local_rank.to_string()),
             (v::NODE_RANK, self.node_rank.to_string()),
@@ -151,9 +163,7 @@ impl Rank {
             (v::MASTER_ADDR, self.master_addr.clone()),
             (v::MASTER_PORT, self.master_port.to_string()),
             (v::TIMEOUT, self.timeout.as_secs().to_string()),
-        ];
-        environment.extend(self.listener.map(|descriptor| (v::LISTENER, descriptor.to_string())));
-        environment
+        ]
     }
 }
 
@@ -200,7 +210,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         let mut rank = read(&SECOND_OF_FOUR).unwrap().unwrap();
-        (rank.listener, rank.timeout) = (Some(7), Duration::from_secs(20));
+        rank.timeout = Duration::from_secs(20);
         let environment = rank.environment();
         let entries: Vec<(&str, &str)> =
             environment.iter().map(|(name, value)| (*name, value.as_str())).collect();

@@ -99,8 +99,8 @@ fn several_devices_need_libtorch() {
     let one_node = &TRAIN[..TRAIN.len() - 6];
     let ended = place.run(&[one_node, &["--backend", "flex", "--strategy", "ddp"], &TWO_DEVICES].concat());
     assert_eq!(ended.code, Some(DEVICE), "{ended:?}");
-    assert!(ended.stderr.contains("backend `flex` can not train one run on several devices"), "{ended:?}");
-    assert!(ended.stderr.contains("--backend tch"), "{ended:?}");
+    assert!(ended.stderr.contains("backend `flex` trains one model on one device only"), "{ended:?}");
+    assert!(ended.stderr.contains("need backend `tch`"), "{ended:?}");
 }
 
 #[cfg(all(feature = "tch", target_os = "linux"))]

@@ -16,7 +16,7 @@ use crate::plan::{CvPlan, RunPlan};
 use crate::run::{RunActor, StartRun};
 use crate::score::Scoring;
 use crate::sink::{CvScored, RunInfoReady};
-use crate::stepwise::{Inputs, Stepwise};
+use crate::stepwise::{Inputs, Stepwise, Stoppable, listen_for_stop};
 use crate::stop::{StopLine, StopMode, StopSignal};
 use crate::wiring::Wiring;
 
@@ -126,18 +126,6 @@ impl CvActor {
             cv.take(Input::ScoreWritten { failure }, ctx);
         }));
     }
-
-    fn listen_for_stop(&mut self, mut stop: StopSignal, ctx: &mut Context<Self>) {
-        let next = async move { (stop.next().await, stop) };
-        ctx.spawn(next.into_actor(self).map(|(mode, stop), cv, ctx| {
-            cv.take(Input::Stop(mode), ctx);
-            match mode {
-                // Nothing is stronger; the end is held so that the parent sees when this actor is gone.
-                StopMode::Kill => cv.stop = Some(stop),
-                StopMode::Drain | StopMode::Cancel => cv.listen_for_stop(stop, ctx),
-            }
-        }));
-    }
 }
 
 fn warn(bus: &crate::bus::EventBus, failure: Option<&str>) {
@@ -187,13 +175,23 @@ impl Stepwise for CvActor {
     }
 }
 
+impl Stoppable for CvActor {
+    fn stop_asked(mode: StopMode) -> Input {
+        Input::Stop(mode)
+    }
+
+    fn hold(&mut self, leash: StopSignal) {
+        self.stop = Some(leash);
+    }
+}
+
 impl Actor for CvActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(UNUSED_MAILBOX);
         if let Some(stop) = self.stop.take() {
-            self.listen_for_stop(stop, ctx);
+            listen_for_stop(stop, ctx);
         }
         self.take(Input::Begin, ctx);
     }

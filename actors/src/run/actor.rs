@@ -19,7 +19,7 @@ use crate::limits::{TRACKER_DEADLINE, UNUSED_MAILBOX};
 use crate::outcome::{Cause, Failure, RunOutcome};
 use crate::plan::RunPlan;
 use crate::protocol::{RunOrder, ToWorker};
-use crate::stepwise::{Inputs, Stepwise};
+use crate::stepwise::{Inputs, Stepwise, Stoppable, listen_for_stop};
 use crate::stop::{StopMode, StopSignal};
 use crate::tracker::{CloseRun, Record, Track, TrackerActor};
 use crate::wiring::Wiring;
@@ -285,18 +285,6 @@ impl RunActor {
         }
         ctx.stop();
     }
-
-    fn listen_for_stop(&mut self, mut stop: StopSignal, ctx: &mut Context<Self>) {
-        let next = async move { (stop.next().await, stop) };
-        ctx.spawn(next.into_actor(self).map(|(mode, stop), run, ctx| {
-            run.take(Input::Stop(mode), ctx);
-            match mode {
-                // Nothing is stronger; the end is held so that the parent sees when this actor is gone.
-                StopMode::Kill => run.stop = Some(stop),
-                StopMode::Drain | StopMode::Cancel => run.listen_for_stop(stop, ctx),
-            }
-        }));
-    }
 }
 
 fn finished(plan: &RunPlan, outcome: &RunOutcome) -> Event {
@@ -371,13 +359,23 @@ impl Stepwise for RunActor {
     }
 }
 
+impl Stoppable for RunActor {
+    fn stop_asked(mode: StopMode) -> Input {
+        Input::Stop(mode)
+    }
+
+    fn hold(&mut self, leash: StopSignal) {
+        self.stop = Some(leash);
+    }
+}
+
 impl Actor for RunActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(UNUSED_MAILBOX);
         if let Some(stop) = self.stop.take() {
-            self.listen_for_stop(stop, ctx);
+            listen_for_stop(stop, ctx);
         }
         self.take(Input::Begin, ctx);
     }

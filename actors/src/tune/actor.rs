@@ -14,7 +14,7 @@ use crate::outcome::TuneOutcome;
 use crate::plan::{Cell, CvPlan, Hyperparameters, RunPlan, RunTask, TunePlan};
 use crate::ports::{Sampler, draw_ids};
 use crate::run::{RunActor, StartRun};
-use crate::stepwise::{Inputs, Stepwise};
+use crate::stepwise::{Inputs, Stepwise, Stoppable, listen_for_stop};
 use crate::stop::{StopLine, StopMode, StopSignal};
 use crate::wiring::Wiring;
 
@@ -92,18 +92,6 @@ impl TuneActor {
             tune.take(input, ctx);
         }));
     }
-
-    fn listen_for_stop(&mut self, mut stop: StopSignal, ctx: &mut Context<Self>) {
-        let next = async move { (stop.next().await, stop) };
-        ctx.spawn(next.into_actor(self).map(|(mode, stop), tune, ctx| {
-            tune.take(Input::Stop(mode), ctx);
-            match mode {
-                // Nothing is stronger; the end is held so that the caller sees when this actor is gone.
-                StopMode::Kill => tune.stop = Some(stop),
-                StopMode::Drain | StopMode::Cancel => tune.listen_for_stop(stop, ctx),
-            }
-        }));
-    }
 }
 
 fn cv_plan(tune: &TunePlan, index: usize, hyperparameters: Hyperparameters) -> CvPlan {
@@ -174,13 +162,23 @@ impl Stepwise for TuneActor {
     }
 }
 
+impl Stoppable for TuneActor {
+    fn stop_asked(mode: StopMode) -> Input {
+        Input::Stop(mode)
+    }
+
+    fn hold(&mut self, leash: StopSignal) {
+        self.stop = Some(leash);
+    }
+}
+
 impl Actor for TuneActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(UNUSED_MAILBOX);
         if let Some(stop) = self.stop.take() {
-            self.listen_for_stop(stop, ctx);
+            listen_for_stop(stop, ctx);
         }
         self.take(Input::Begin, ctx);
     }

@@ -147,25 +147,25 @@ impl Allocation {
             local_world_size: self.local_world_size,
             master_addr: self.master_addr.clone(),
             master_port,
-            listener: None,
             timeout: EXCHANGE_TIMEOUT,
         }
     }
 }
 
-/// A text with everything replaced that has a meaning in a path.
 /// The name under which this machine, which is rank 0's, is reached: the one that the launcher gave, or its own where
 /// nobody knows that one. A batch system's names of its nodes need not be those of the network.
 pub(crate) fn reachable(given: String) -> String {
-    let is_known = |name: &str| (name, 0).to_socket_addrs().is_ok_and(|mut found| found.next().is_some());
-    if is_known(&given) {
-        return given;
-    }
     let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let own = own.trim();
-    if !own.is_empty() && is_known(own) { own.to_owned() } else { given }
+    known_of(given, own.trim(), |name| {
+        (name, 0).to_socket_addrs().is_ok_and(|mut found| found.next().is_some())
+    })
 }
 
+fn known_of(given: String, own: &str, is_known: impl Fn(&str) -> bool) -> String {
+    if !is_known(&given) && !own.is_empty() && is_known(own) { own.to_owned() } else { given }
+}
+
+/// A text with everything replaced that has a meaning in a path.
 fn folder_name(text: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
     text.chars().map(safe).take(120).collect()
@@ -270,9 +270,10 @@ mod tests {
     #[test]
     fn a_name_that_only_the_batch_system_knows_is_replaced_by_the_machines_own() {
         assert_eq!(reachable("localhost".into()), "localhost");
-        let given = "no-such-node.invalid";
-        let found = reachable(given.into());
-        let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        assert!(found == given || found == own.trim(), "{found}");
+        let chosen = |own: &str, known: &[&str]| known_of("n1".into(), own, |name| known.contains(&name));
+        assert_eq!(chosen("box", &["n1", "box"]), "n1");
+        assert_eq!(chosen("box", &["box"]), "box");
+        assert_eq!(chosen("box", &[]), "n1", "the error is to name what the launcher gave");
+        assert_eq!(chosen("", &[""]), "n1");
     }
 }

@@ -31,6 +31,14 @@ pub enum GroupError {
         /// libtorch's words.
         text: String,
     },
+    /// Another process listens where rank 0 was to. The next attempt has another port.
+    #[error("{what}: another process has taken the port meanwhile: {text}")]
+    PortTaken {
+        /// What was under way.
+        what: &'static str,
+        /// The system's or libtorch's words.
+        text: String,
+    },
     /// libtorch refused.
     #[error("{what}: {text}")]
     Refused {
@@ -69,7 +77,9 @@ impl GroupError {
         let text = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned();
         let lower = text.to_ascii_lowercase();
         let holds = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-        if holds(&GONE) {
+        if holds(&["address already in use", "eaddrinuse"]) {
+            Self::PortTaken { what, text }
+        } else if holds(&GONE) {
             Self::Lost { what, text }
         } else if holds(&LATE) {
             Self::Timeout { what, timeout, text }
@@ -103,6 +113,8 @@ mod tests {
         for text in late {
             assert!(matches!(of(text), GroupError::Timeout { .. }), "{text}");
         }
+        let taken = of("127.0.0.1:29500: Address already in use (os error 98)");
+        assert!(matches!(taken, GroupError::PortTaken { .. }), "{taken}");
         let error =
             of("\n  invalid tensor type\nException raised from checkSameType (most recent call first):");
         assert_eq!(error, GroupError::Refused { what: "exchange", text: "invalid tensor type".into() });

@@ -57,7 +57,7 @@ pub struct Rendezvous {
 impl Rendezvous {
     /// Waits until every rank is there.
     ///
-    /// Rank 0 listens on [`Rank::listener`], which is then the store's, or else on [`Rank::master_port`].
+    /// Rank 0 listens on [`Rank::master_port`].
     ///
     /// # Errors
     /// [`GroupError::Unreachable`] for a host that is not known here, [`GroupError::Timeout`] if a rank does not come
@@ -67,10 +67,7 @@ impl Rendezvous {
         // Asked first: libtorch takes a host that nobody knows for one that is late, and waits.
         let binding = Binding::for_rank(rank)?;
         let host = text(&rank.master_addr)?;
-        let listener = match rank.listener {
-            None if rank.rank == 0 => listen_on_loopback(&binding, rank)?,
-            given => given,
-        };
+        let listener = if rank.rank == 0 { listen_on_loopback(&binding, rank)? } else { None };
         let store = Store::connect(&host, rank.master_port, listener, rank.rank == 0, seat(rank))
             .map_err(|error| GroupError::of(what, rank.timeout, &error))?;
         Ok(Self { store: Arc::new(store), rank: rank.clone() })
@@ -108,9 +105,9 @@ fn listen_on_loopback(binding: &Binding, rank: &Rank) -> Result<Option<c_int>, G
     if !address.is_loopback() {
         return Ok(None);
     }
-    let listener = TcpListener::bind((*address, rank.master_port)).map_err(|error| GroupError::Refused {
-        what: "listening for the other ranks",
-        text: format!("{address}:{}: {error}", rank.master_port),
+    let listener = TcpListener::bind((*address, rank.master_port)).map_err(|error| {
+        let text = format!("{address}:{}: {error}", rank.master_port);
+        GroupError::of("listening for the other ranks", rank.timeout, &text)
     })?;
     // The store closes it.
     Ok(Some(listener.into_raw_fd()))

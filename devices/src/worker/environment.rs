@@ -22,7 +22,7 @@ const MASKS: [&str; 3] = ["CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DE
 const NO_GPU: [(&str, &str); 2] = [("CUDA_VISIBLE_DEVICES", ""), ("HIP_VISIBLE_DEVICES", "-1")];
 
 /// What a launcher of data-parallel runs tells the engine itself: a worker is one only if the engine says so.
-const OF_THE_ENGINES_OWN_RANK: [&str; 10] = [
+const OF_THE_ENGINES_OWN_RANK: [&str; 9] = [
     rank::RANK,
     rank::LOCAL_RANK,
     rank::NODE_RANK,
@@ -30,7 +30,6 @@ const OF_THE_ENGINES_OWN_RANK: [&str; 10] = [
     rank::LOCAL_WORLD_SIZE,
     rank::MASTER_ADDR,
     rank::MASTER_PORT,
-    rank::LISTENER,
     rank::TIMEOUT,
     "GROUP_RANK",
 ];
@@ -118,7 +117,7 @@ mod tests {
     fn neither_ranks_nor_secrets_are_handed_on() {
         let environment = environment(&slice());
         for name in
-            ["RANK", "WORLD_SIZE", "MASTER_PORT", "GROUP_RANK", "WANDB_API_KEY", "ENGINE_RANK_LISTENER"]
+            ["RANK", "WORLD_SIZE", "MASTER_PORT", "GROUP_RANK", "WANDB_API_KEY", "ENGINE_RANK_TIMEOUT_SECS"]
         {
             assert_eq!(environment.get(name), Some(&None), "{name}");
         }

@@ -26,7 +26,9 @@ mod wire;
 
 pub use attach::{attach_process, is_worker_process};
 pub use error::{AttachError, LaunchError, PortError, SendError};
-pub use group::{FollowError, Follower, GroupLauncher, Heard, Judge, Lead, Patience, SessionError, Whose};
+pub use group::{
+    FollowError, Follower, GroupLauncher, Heard, Judge, Lead, Patience, ReservedPort, SessionError, Whose,
+};
 pub use port::{WorkerPort, WorkerReceiver, WorkerSender};
 pub use process::ProcessLauncher;
 pub use thread::ThreadLauncher;

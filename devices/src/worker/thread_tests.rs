@@ -1,22 +1,14 @@
 use super::super::error::PortError;
 use super::super::{Exit, ExitReport, Launch, WorkerEvent};
 use super::*;
-use crate::inventory::{DeviceId, DeviceKind};
-use crate::lease::{Grant, Place};
+use crate::inventory::{DeviceInfo, DeviceKind};
+use crate::lease::Grant;
 
 /// Beyond this a test hangs and fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn grant() -> Grant {
-    let place = Place {
-        device: DeviceId::new(DeviceKind::Cpu, 0),
-        kind: DeviceKind::Cpu,
-        index: 0,
-        token: None,
-        cores: vec![0],
-        threads: 1,
-        lock: None,
-    };
+    let place = DeviceInfo::bare(DeviceKind::Cpu, 0, vec![0], 1).place();
     place.into()
 }
 

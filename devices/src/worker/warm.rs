@@ -285,15 +285,7 @@ mod tests {
 
     #[test]
     fn only_runs_of_one_family_on_one_cpu_slice_share_a_worker() {
-        let place = Place {
-            device: DeviceId::new(DeviceKind::Cpu, 0),
-            kind: DeviceKind::Cpu,
-            index: 0,
-            token: None,
-            cores: vec![0],
-            threads: 1,
-            lock: None,
-        };
+        let place = crate::inventory::DeviceInfo::bare(DeviceKind::Cpu, 0, vec![0], 1).place();
         let key = |family, places: &[&Place]| {
             let grant = crate::lease::Grant { places: places.iter().map(|place| (*place).clone()).collect() };
             Key::of(&Launch { name: "run", family, grant: &grant })

@@ -26,6 +26,7 @@ use crate::metrics::{ConfusionCounts, EvaluationCounts};
 use crate::seeds::seeds;
 use crate::space::{GridSampler, RandomSampler, SearchSpace, SpaceError};
 use crate::training::checkpoint::{Checkpoint, CheckpointError};
+use crate::training::parallel::{self, ExchangeError};
 
 /// Why a configuration does not make a job.
 #[derive(Debug, Error)]
@@ -71,15 +72,9 @@ pub enum PlanError {
     /// What the launcher of a job on several machines says.
     #[error(transparent)]
     Allocation(#[from] AllocationError),
-    /// Several devices for one run without libtorch.
-    #[error(
-        "{what} can not train one run on several devices: gradients travel by libtorch, so use `--backend tch` in \
-         a build with `--features tch`, or one device"
-    )]
-    NoExchange {
-        /// What can not.
-        what: String,
-    },
+    /// Several devices for one run with a backend or build that can not.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
     /// There is no search space.
     #[error("there is no search space: give a file with a table `hyperparameters` by --hpconfig")]
     NoSearchSpace,
@@ -114,7 +109,7 @@ pub fn builder(config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
     }
     let backend = chosen_backend(config.settings.backend.as_deref())?;
     if trains_together(config, strategy) {
-        exchanges_gradients(backend)?;
+        parallel::available(backend.unwrap_or(BackendName::Tch))?;
     }
     Ok(Engine::builder(SegmentationWorkload)
         .process_workers()
@@ -146,16 +141,6 @@ fn trains_together(config: &EngineConfig, strategy: Strategy) -> bool {
         devices.is_ok_and(|devices| devices.len() > 1)
     };
     config.device.num_nodes > 1 || strategy.is_data_parallel() && several()
-}
-
-/// Gradients travel between processes by libtorch's collectives, between tensors of libtorch.
-fn exchanges_gradients(backend: Option<BackendName>) -> Result<(), PlanError> {
-    match backend {
-        None if BackendName::Tch.is_compiled_in() => Ok(()),
-        Some(BackendName::Tch) => Ok(()),
-        Some(other) => Err(PlanError::NoExchange { what: format!("backend `{other}`") }),
-        None => Err(PlanError::NoExchange { what: "this build".to_owned() }),
-    }
 }
 
 /// What the user should know of a configuration that runs, but not quite as it says.

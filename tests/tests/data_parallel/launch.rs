@@ -1,14 +1,12 @@
 //! Ranks as child processes of the test.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
-use std::os::fd::AsRawFd;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
+use engine_devices::ReservedPort;
 use engine_devices::rank::Rank;
-use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -57,38 +55,28 @@ struct Process {
 }
 
 /// Ranks under way. Whatever is left of them is killed when this is dropped.
-pub struct Ranks(Vec<Process>);
+pub struct Ranks {
+    processes: Vec<Process>,
+    /// Theirs for as long as they live.
+    _port: Option<ReservedPort>,
+}
 
 /// Starts a process for the part without any rank.
 pub fn alone(part: &Part) -> Ranks {
-    Ranks(vec![start(part, None)])
+    Ranks { processes: vec![start(part, None)], _port: None }
 }
 
-/// Starts `world` ranks; they wait `timeout` for each other. Rank 0 inherits the socket they meet at.
+/// Starts `world` ranks; they wait `timeout` for each other.
 pub fn ranks(part: &Part, world: u32, timeout: Duration) -> Ranks {
     some_ranks(part, world, world, timeout)
 }
 
 /// Starts the first `started` of `world` ranks.
 pub fn some_ranks(part: &Part, started: u32, world: u32, timeout: Duration) -> Ranks {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let master_port = listener.local_addr().unwrap().port();
-    let rank = |rank| Rank {
-        rank,
-        local_rank: rank,
-        node_rank: 0,
-        world_size: world,
-        local_world_size: world,
-        master_addr: "127.0.0.1".into(),
-        master_port,
-        listener: (rank == 0).then(|| listener.as_raw_fd()),
-        timeout,
-    };
-    fcntl_setfd(&listener, FdFlags::empty()).unwrap();
-    let first = start(part, Some(&rank(0)));
-    fcntl_setfd(&listener, FdFlags::CLOEXEC).unwrap();
-    let others = (1..started).map(|number| start(part, Some(&rank(number))));
-    Ranks(std::iter::once(first).chain(others).collect())
+    let port = ReservedPort::any().unwrap();
+    let rank = |rank| Rank { timeout, ..Rank::local(rank, world, port.port()) };
+    let processes = (0..started).map(|number| start(part, Some(&rank(number)))).collect();
+    Ranks { processes, _port: Some(port) }
 }
 
 fn start(part: &Part, rank: Option<&Rank>) -> Process {
@@ -110,7 +98,7 @@ fn start(part: &Part, rank: Option<&Rank>) -> Process {
 impl Ranks {
     /// The next thing a rank says.
     pub fn hear<T: DeserializeOwned>(&self, rank: usize) -> T {
-        let line = match self.0[rank].lines.recv_timeout(PATIENCE) {
+        let line = match self.processes[rank].lines.recv_timeout(PATIENCE) {
             Ok(line) => line,
             Err(RecvTimeoutError::Timeout) => panic!("rank {rank} hangs"),
             Err(RecvTimeoutError::Disconnected) => panic!("rank {rank} ended without a word"),
@@ -120,9 +108,9 @@ impl Ranks {
 
     /// What each rank says next, and nothing after it.
     pub fn hear_all<T: DeserializeOwned>(mut self) -> Vec<T> {
-        let said = (0..self.0.len()).map(|rank| self.hear(rank)).collect();
+        let said = (0..self.processes.len()).map(|rank| self.hear(rank)).collect();
         let deadline = Instant::now() + PATIENCE;
-        for (rank, process) in self.0.iter_mut().enumerate() {
+        for (rank, process) in self.processes.iter_mut().enumerate() {
             while process.child.try_wait().unwrap().is_none() {
                 assert!(Instant::now() < deadline, "rank {rank} does not end");
                 std::thread::sleep(Duration::from_millis(5));
@@ -135,13 +123,13 @@ impl Ranks {
 
     /// Sends a signal.
     pub fn signal(&self, rank: usize, signal: Signal) {
-        kill_process(Pid::from_child(&self.0[rank].child), signal).unwrap();
+        kill_process(Pid::from_child(&self.processes[rank].child), signal).unwrap();
     }
 }
 
 impl Drop for Ranks {
     fn drop(&mut self) {
-        for process in &mut self.0 {
+        for process in &mut self.processes {
             // One that has ended already is fine.
             drop(process.child.kill());
             process.child.wait().unwrap();

@@ -10,11 +10,8 @@ use super::members::Assembly;
 use super::port::ReservedPort;
 use super::state::{Judge, Patience};
 use crate::lease::Place;
-use crate::rank::{EXCHANGE_TIMEOUT, Rank};
+use crate::rank::Rank;
 use crate::worker::{EventSink, Launch, LaunchError, Launcher, ProcessLauncher, Worker};
-
-/// The ranks of one machine meet over its loopback interface.
-const LOCALHOST: &str = "127.0.0.1";
 
 /// Starts workers as child processes: one for a grant of one place, a group of ranks for a grant of several.
 ///
@@ -93,18 +90,7 @@ where
         let mut assembly = Assembly::new();
         let world_size = u32::try_from(places.len()).unwrap_or(u32::MAX);
         for (rank, place) in (0..world_size).zip(places) {
-            let environment = Rank {
-                rank,
-                local_rank: rank,
-                node_rank: 0,
-                world_size,
-                local_world_size: world_size,
-                master_addr: LOCALHOST.to_owned(),
-                master_port: port.port(),
-                listener: None,
-                timeout: EXCHANGE_TIMEOUT,
-            }
-            .environment();
+            let environment = Rank::local(rank, world_size, port.port()).environment();
             let name = rank_name(rank, launch.name);
             assembly.add_here(rank, |sink| self.processes.start(&name, place, &environment, sink))?;
         }

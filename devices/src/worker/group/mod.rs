@@ -42,4 +42,5 @@ pub use error::{FollowError, SessionError};
 pub use follow::Follower;
 pub use launcher::GroupLauncher;
 pub use lead::Lead;
+pub use port::ReservedPort;
 pub use state::{Heard, Judge, Patience, Whose};

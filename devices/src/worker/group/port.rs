@@ -13,14 +13,17 @@ use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket, sockopt}
 /// socket(7), `SO_REUSEADDR`: two sockets may share a port while neither listens. That the system gives such a port to
 /// nobody who leaves the choice to it, neither for listening nor for connecting, was tried on Linux 6.18 with
 /// `IP_LOCAL_PORT_RANGE` narrowed to that one port (ip(7)).
-pub(super) struct ReservedPort {
+pub struct ReservedPort {
     _held: OwnedFd,
     port: u16,
 }
 
 impl ReservedPort {
     /// A port that the system chooses.
-    pub(super) fn any() -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// The system's, if it has none left.
+    pub fn any() -> io::Result<Self> {
         let held = socket(AddressFamily::INET, SocketType::STREAM, None)?;
         // A child that is started at this moment may inherit it; all it could do is keep the port reserved.
         fcntl_setfd(&held, FdFlags::CLOEXEC)?;
@@ -30,7 +33,9 @@ impl ReservedPort {
         Ok(Self { _held: held, port: bound.port() })
     }
 
-    pub(super) fn port(&self) -> u16 {
+    /// Its number.
+    #[must_use]
+    pub fn port(&self) -> u16 {
         self.port
     }
 }

@@ -53,10 +53,13 @@ pub enum ExchangeError {
 }
 
 impl ExchangeError {
-    /// Whether another process of the run is gone or late, so that the same run may well succeed when it is done again.
+    /// Whether another process is gone, late, or in the way, so that the same run may well succeed when it is done again.
     pub fn is_loss(&self) -> bool {
         #[cfg(feature = "tch")]
-        if let Self::Group(GroupError::Lost { .. } | GroupError::Timeout { .. }) = self {
+        if let Self::Group(
+            GroupError::Lost { .. } | GroupError::Timeout { .. } | GroupError::PortTaken { .. },
+        ) = self
+        {
             return true;
         }
         false
