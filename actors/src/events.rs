@@ -105,6 +105,22 @@ pub enum Event {
         /// Where the arithmetic runs, in words.
         device: String,
     },
+    /// A run can be looked at somewhere: told by a back end of tracking, once it knows.
+    RunTracked {
+        /// Id of the run.
+        run_id: String,
+        /// The back end: `wandb`.
+        tracker: String,
+        /// Where to look.
+        url: String,
+    },
+    /// A run's worker answers, once for each attempt.
+    WorkerReady {
+        /// Id of the run.
+        run_id: String,
+        /// Process of the worker; the engine's own for a thread.
+        pid: u32,
+    },
     /// Where a run is. Progress: may be skipped by a slow reader.
     RunProgressed {
         /// Id of the run.

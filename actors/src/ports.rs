@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use engine_devices::Launcher;
-use engine_tracking::MetricPoint;
+use engine_tracking::{Figure, MetricPoint, Metrics};
 
+use crate::bus::EventBus;
 use crate::events::Event;
 use crate::plan::{Hyperparameters, RunPlan};
 use crate::protocol::{FromWorker, ToWorker};
+use crate::stop::{StopLine, StopMode};
 
 /// Starts workers that speak the run protocol, as threads or as processes.
 pub type WorkerLauncher = dyn Launcher<ToWorker, FromWorker>;
@@ -48,11 +50,11 @@ pub trait Tracker: Send {
     /// Its name in warnings: `metrics.csv`.
     fn name(&self) -> &str;
 
-    /// The run begins. Called first, once.
+    /// The run begins. Called first, once. The line may be kept, and used from any thread.
     ///
     /// # Errors
     /// Whatever keeps the back end from tracking the run.
-    fn open(&mut self, plan: &RunPlan) -> Result<(), TrackerError>;
+    fn open(&mut self, plan: &RunPlan, line: &RunLine) -> Result<(), TrackerError>;
 
     /// Values to log, in order.
     ///
@@ -66,11 +68,60 @@ pub trait Tracker: Send {
     /// Whatever keeps the back end from taking it.
     fn event(&mut self, event: &Event) -> Result<(), TrackerError>;
 
+    /// Figures to keep, in order. Nothing, unless the back end has a place for them.
+    ///
+    /// # Errors
+    /// Whatever keeps the back end from taking them.
+    fn figures(&mut self, _figures: &[Figure]) -> Result<(), TrackerError> {
+        Ok(())
+    }
+
+    /// Lines the run's worker printed, in order, without their ends. Nothing, unless the back end has a place for them.
+    ///
+    /// # Errors
+    /// Whatever keeps the back end from taking them.
+    fn printed(&mut self, _lines: &[String]) -> Result<(), TrackerError> {
+        Ok(())
+    }
+
+    /// How busy machine and worker are, every quarter of a minute, by the names W&B charts: `cpu`, `gpu.0.temp`. Nothing,
+    /// unless the back end has a place for it.
+    ///
+    /// # Errors
+    /// Whatever keeps the back end from taking them.
+    fn system(&mut self, _sample: &Metrics) -> Result<(), TrackerError> {
+        Ok(())
+    }
+
     /// The run is over; everything must be where it belongs on return. Called last, once.
     ///
     /// # Errors
     /// Whatever keeps the back end from keeping what it was given.
     fn close(&mut self) -> Result<(), TrackerError>;
+}
+
+/// A back end's way back to its run. Cheap to clone; of no effect once the run is over.
+#[derive(Debug, Clone)]
+pub struct RunLine {
+    bus: EventBus,
+    stop: StopLine,
+}
+
+impl RunLine {
+    /// A line to the run that hears `stop`.
+    pub(crate) fn new(bus: EventBus, stop: StopLine) -> Self {
+        Self { bus, stop }
+    }
+
+    /// Publishes an event: where the run can be looked at, or a warning. Never waits.
+    pub fn publish(&self, event: Event) {
+        self.bus.publish(event);
+    }
+
+    /// Asks the run to stop, as its user would: it finishes its step, writes its `last` checkpoint and ends as cancelled.
+    pub fn stop(&self) {
+        self.stop.raise(StopMode::Cancel);
+    }
 }
 
 /// Makes the back ends of one run.

@@ -6,14 +6,14 @@
 use std::path::PathBuf;
 
 use engine_devices::Grant;
-use engine_tracking::{MetricPoint, Metrics};
+use engine_tracking::{Figure, MetricPoint, Metrics};
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::Failure;
 use crate::plan::RunPlan;
 
 /// Version of the messages in this module; raised with every change of shape.
-pub const PROTOCOL_VERSION: u16 = 3;
+pub const PROTOCOL_VERSION: u16 = 4;
 
 /// RunActor → worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,6 +62,8 @@ pub enum FromWorker {
     Progress(Progress),
     /// Values to log, in order; batched by the worker.
     Logged(Vec<MetricPoint>),
+    /// Something was drawn, its files whole.
+    Drawn(Vec<Figure>),
     /// One validation pass is over; its values were sent as `Logged` before.
     Validated {
         /// Epoch that was validated, from 0.

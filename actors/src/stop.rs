@@ -65,20 +65,25 @@ pub struct StopSignal {
 }
 
 impl StopSignal {
+    /// The next stop, or `None` when nobody is left to ask for one: for a line that is no leash.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when dropped.
+    pub async fn asked(&mut self) -> Option<StopMode> {
+        while self.receiver.changed().await.is_ok() {
+            let mode = *self.receiver.borrow_and_update();
+            if mode.is_some() {
+                return mode;
+            }
+        }
+        None
+    }
+
     /// The next stop, stronger than the one before; [`StopMode::Kill`] when the parent is gone.
     ///
     /// # Cancel safety
     /// Nothing is lost when dropped.
     pub async fn next(&mut self) -> StopMode {
-        loop {
-            match self.receiver.changed().await {
-                Ok(()) => {
-                    if let Some(mode) = *self.receiver.borrow_and_update() {
-                        return mode;
-                    }
-                }
-                Err(_) => return StopMode::Kill,
-            }
-        }
+        self.asked().await.unwrap_or(StopMode::Kill)
     }
 }

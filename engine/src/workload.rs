@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use engine_actors::outcome::Failure;
 use engine_actors::protocol::{FromWorker, Progress, RunOrder, RunSummary};
-use engine_tracking::{MetricPoint, Metrics};
+use engine_tracking::{Figure, MetricPoint, Metrics};
 
 /// Points are sent at the latest after this long, so that a display lags by no more.
 const FLUSH_AFTER: Duration = Duration::from_millis(250);
@@ -109,6 +109,11 @@ impl RunContext {
         monitored: Option<f64>,
     ) {
         self.tell(FromWorker::CheckpointWritten { path, epoch, step, monitored });
+    }
+
+    /// Figures for the trackers. Files they name are whole on disk, and stay as they are.
+    pub fn draw(&self, figures: Vec<Figure>) {
+        self.tell(FromWorker::Drawn(figures));
     }
 
     /// Something the user should know that keeps the run from nothing, as a fragment: it becomes an event.

@@ -4,14 +4,21 @@
 //! - [`hparams`]: `hparams.yaml` of a run
 //! - [`events`]: `events.jsonl` of a run
 //! - [`run_info`]: `run_infos.parquet` of a cv, `{tune_name}.parquet` of a tune
+//! - [`wandb`]: Weights & Biases, online and offline
+//! - [`tensorboard`]: TensorBoard event files
+//! - [`figure`]: pictures and charts as they travel
 //! - [`atomic`]: files that appear whole or not at all
 
 pub mod atomic;
 pub mod csv;
 pub mod events;
+pub mod figure;
 pub mod hparams;
 pub mod line_file;
 pub mod metric;
 pub mod run_info;
+pub mod tensorboard;
+pub mod wandb;
 
+pub use figure::{Figure, FigureContent, ImageFile, Series};
 pub use metric::{MetricPoint, Metrics};

@@ -20,7 +20,7 @@ use crate::outcome::{Cause, Failure, RunOutcome};
 use crate::plan::RunPlan;
 use crate::protocol::{RunOrder, ToWorker};
 use crate::stepwise::{Inputs, Stepwise, Stoppable, listen_for_stop};
-use crate::stop::{StopMode, StopSignal};
+use crate::stop::{StopLine, StopMode, StopSignal};
 use crate::tracker::{CloseRun, Record, Track, TrackerActor};
 use crate::wiring::Wiring;
 
@@ -111,6 +111,16 @@ impl RunActor {
     fn listen_for_revocation(&mut self, ctx: &mut Context<Self>) {
         let Some(lease) = &self.lease else { return };
         ctx.spawn(lease.revoked().into_actor(self).map(|(), run, ctx| run.give_up_if_revoked(ctx)));
+    }
+
+    /// Stops the run when a user of a back end asks for it.
+    fn listen_for_tracker(&mut self, mut asked: StopSignal, ctx: &mut Context<Self>) {
+        let asked = async move { asked.asked().await };
+        ctx.spawn(asked.into_actor(self).map(|mode, run, ctx| {
+            if let Some(mode) = mode {
+                run.take(Input::Stop(mode), ctx);
+            }
+        }));
     }
 
     /// Gives the worker up where its device is gone; one that is being launched as soon as it stands.
@@ -331,7 +341,10 @@ impl Stepwise for RunActor {
             Effect::OpenTracker => {
                 let back_ends = (self.wiring.trackers)(&self.plan);
                 let plan = Arc::clone(&self.plan);
-                self.tracker = Some(TrackerActor::new(plan, back_ends, self.wiring.bus.clone()).start());
+                let (line, asked) = StopLine::new();
+                let tracker = TrackerActor::new(plan, back_ends, self.wiring.bus.clone(), line);
+                self.tracker = Some(tracker.start());
+                self.listen_for_tracker(asked, ctx);
             }
             Effect::Launch { attempt } => self.launch(attempt, ctx),
             Effect::SendStart { attempt } => self.send_start(attempt),
@@ -346,6 +359,10 @@ impl Stepwise for RunActor {
             Effect::Disarm(timer) => self.disarm(timer, ctx),
             Effect::Track(points) => {
                 self.records.push_back(Record::Points(points));
+                self.deliver(ctx);
+            }
+            Effect::TrackFigures(figures) => {
+                self.records.push_back(Record::Figures(figures));
                 self.deliver(ctx);
             }
             Effect::Publish(event) => self.publish(event, ctx),

@@ -1,7 +1,7 @@
 //! What reaches the state of a run, and what the state causes.
 
 use engine_devices::ExitReport;
-use engine_tracking::MetricPoint;
+use engine_tracking::{Figure, MetricPoint};
 
 use crate::events::Event;
 use crate::outcome::{Cause, Failure, RunOutcome};
@@ -92,6 +92,8 @@ pub(crate) enum Effect {
     Disarm(Timer),
     /// Hand values to the tracker, before anything else is read from the worker.
     Track(Vec<MetricPoint>),
+    /// Hands figures to the tracker.
+    TrackFigures(Vec<Figure>),
     /// Tell the world.
     Publish(Event),
     /// Close the run's files; the outcome lacks its duration still.

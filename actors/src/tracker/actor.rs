@@ -12,7 +12,8 @@ use crate::bus::EventBus;
 use crate::events::Event;
 use crate::limits::{TRACKER_MAILBOX, TRACKER_QUEUE};
 use crate::plan::RunPlan;
-use crate::ports::Tracker;
+use crate::ports::{RunLine, Tracker};
+use crate::stop::StopLine;
 
 /// The actor of one run's tracking; see the module.
 pub struct TrackerActor {
@@ -26,12 +27,15 @@ enum Order {
 
 impl TrackerActor {
     /// An actor with its thread under way, which opens the back ends first thing.
-    pub(crate) fn new(plan: Arc<RunPlan>, all: Vec<Box<dyn Tracker>>, bus: EventBus) -> Self {
+    ///
+    /// `stop` is what a back end stops the run with, where its users can ask for that.
+    pub(crate) fn new(plan: Arc<RunPlan>, all: Vec<Box<dyn Tracker>>, bus: EventBus, stop: StopLine) -> Self {
         let (queue, orders) = mpsc::channel(TRACKER_QUEUE);
         let name = format!("track-{}", plan.run_id);
         let run_name = plan.run_name.clone();
         let warn = bus.clone();
-        let spawned = thread::Builder::new().name(name).spawn(move || drive(plan, all, bus, orders));
+        let line = RunLine::new(bus, stop);
+        let spawned = thread::Builder::new().name(name).spawn(move || drive(plan, all, &line, orders));
         if let Err(error) = spawned {
             // The queue's other end is gone with the thread, so every record is dropped from here on.
             let message = format!("`{run_name}` is not tracked: no thread for its files ({error})");
@@ -41,8 +45,8 @@ impl TrackerActor {
     }
 }
 
-fn drive(plan: Arc<RunPlan>, all: Vec<Box<dyn Tracker>>, bus: EventBus, mut orders: mpsc::Receiver<Order>) {
-    let mut back_ends = BackEnds::open(plan, all, bus);
+fn drive(plan: Arc<RunPlan>, all: Vec<Box<dyn Tracker>>, line: &RunLine, mut orders: mpsc::Receiver<Order>) {
+    let mut back_ends = BackEnds::open(plan, all, line.clone());
     loop {
         match orders.blocking_recv() {
             Some(Order::Keep(record)) => back_ends.record(&record),

@@ -4,30 +4,31 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::Record;
-use crate::bus::EventBus;
 use crate::events::Event;
 use crate::plan::RunPlan;
-use crate::ports::{Tracker, TrackerError};
+use crate::ports::{RunLine, Tracker, TrackerError};
 
 /// Those that still work.
 pub(super) struct BackEnds {
     plan: Arc<RunPlan>,
     working: Vec<Box<dyn Tracker>>,
-    bus: EventBus,
+    line: RunLine,
 }
 
 impl BackEnds {
     /// Opens them all.
-    pub(super) fn open(plan: Arc<RunPlan>, all: Vec<Box<dyn Tracker>>, bus: EventBus) -> Self {
-        let mut back_ends = Self { plan, working: all, bus };
+    pub(super) fn open(plan: Arc<RunPlan>, all: Vec<Box<dyn Tracker>>, line: RunLine) -> Self {
+        let mut back_ends = Self { plan, working: all, line: line.clone() };
         let plan = Arc::clone(&back_ends.plan);
-        back_ends.each(|tracker| tracker.open(&plan));
+        back_ends.each(|tracker| tracker.open(&plan, &line));
         back_ends
     }
 
     pub(super) fn record(&mut self, record: &Record) {
         match record {
             Record::Points(points) => self.each(|tracker| tracker.points(points)),
+            Record::Figures(figures) => self.each(|tracker| tracker.figures(figures)),
+            Record::Printed(lines) => self.each(|tracker| tracker.printed(lines)),
             Record::Happened(event) => self.each(|tracker| tracker.event(event)),
         }
     }
@@ -38,7 +39,7 @@ impl BackEnds {
 
     /// Calls every back end, and drops those that fail or panic.
     fn each(&mut self, mut call: impl FnMut(&mut dyn Tracker) -> Result<(), TrackerError>) {
-        let (plan, bus) = (&self.plan, &self.bus);
+        let (plan, line) = (&self.plan, &self.line);
         self.working.retain_mut(|tracker| {
             let why = match catch_unwind(AssertUnwindSafe(|| call(tracker.as_mut()))) {
                 Ok(Ok(())) => return true,
@@ -46,7 +47,7 @@ impl BackEnds {
                 Err(_) => "it panicked".into(),
             };
             let message = format!("{} of `{}` is turned off: {why}", tracker.name(), plan.run_name);
-            bus.publish(Event::Warned { message });
+            line.publish(Event::Warned { message });
             false
         });
     }
@@ -59,6 +60,8 @@ mod tests {
     use engine_tracking::MetricPoint;
 
     use super::*;
+    use crate::bus::EventBus;
+    use crate::stop::StopLine;
     use crate::testing::run_plan;
 
     #[derive(Clone, Default)]
@@ -84,7 +87,7 @@ mod tests {
         fn name(&self) -> &str {
             "fake"
         }
-        fn open(&mut self, _: &RunPlan) -> Result<(), TrackerError> {
+        fn open(&mut self, _: &RunPlan, _: &RunLine) -> Result<(), TrackerError> {
             self.hear("open")
         }
         fn points(&mut self, _: &[MetricPoint]) -> Result<(), TrackerError> {
@@ -106,7 +109,8 @@ mod tests {
             Box::new(Fake { heard: heard.clone(), breaks_at })
         };
         let all = vec![fake(&broken, breaks_at), fake(&sound, "")];
-        let mut back_ends = BackEnds::open(Arc::new(run_plan("r")), all, bus);
+        let (stop, _run) = StopLine::new();
+        let mut back_ends = BackEnds::open(Arc::new(run_plan("r")), all, RunLine::new(bus, stop));
         back_ends.record(&Record::Points(vec![]));
         back_ends.record(&Record::Happened(Box::new(Event::Warned { message: "x".into() })));
         back_ends.close();

@@ -6,7 +6,7 @@ use engine_tracking::{MetricPoint, hparams};
 
 use crate::events::Event;
 use crate::plan::RunPlan;
-use crate::ports::{Tracker, TrackerError};
+use crate::ports::{RunLine, Tracker, TrackerError};
 
 /// `hparams.yaml`, `metrics.csv` and `events.jsonl` in the run's folder. A further attempt adds to them.
 #[must_use]
@@ -28,7 +28,7 @@ impl Tracker for HparamsFile {
         "hparams.yaml"
     }
 
-    fn open(&mut self, plan: &RunPlan) -> Result<(), TrackerError> {
+    fn open(&mut self, plan: &RunPlan, _line: &RunLine) -> Result<(), TrackerError> {
         std::fs::create_dir_all(&plan.run_dir)?;
         let path = plan.run_dir.join(self.name());
         Ok(hparams::write(&path, &plan.hyperparameters, plan.settings.as_ref())?)
@@ -52,7 +52,7 @@ impl Tracker for MetricsFile {
         "metrics.csv"
     }
 
-    fn open(&mut self, plan: &RunPlan) -> Result<(), TrackerError> {
+    fn open(&mut self, plan: &RunPlan, _line: &RunLine) -> Result<(), TrackerError> {
         std::fs::create_dir_all(&plan.run_dir)?;
         self.0 = Some(MetricsCsv::create(&plan.run_dir.join(self.name()))?);
         Ok(())
@@ -79,7 +79,7 @@ impl Tracker for EventsFile {
         "events.jsonl"
     }
 
-    fn open(&mut self, plan: &RunPlan) -> Result<(), TrackerError> {
+    fn open(&mut self, plan: &RunPlan, _line: &RunLine) -> Result<(), TrackerError> {
         std::fs::create_dir_all(&plan.run_dir)?;
         self.0 = Some(EventLog::open(&plan.run_dir.join(self.name()))?);
         Ok(())

@@ -1,7 +1,7 @@
 //! What a TrackerActor hears and answers.
 
 use actix::Message;
-use engine_tracking::MetricPoint;
+use engine_tracking::{Figure, MetricPoint};
 
 use crate::events::Event;
 
@@ -10,6 +10,10 @@ use crate::events::Event;
 pub enum Record {
     /// Values that were logged, in order.
     Points(Vec<MetricPoint>),
+    /// Figures that were drawn, in order.
+    Figures(Vec<Figure>),
+    /// Lines the worker printed, in order, without their ends.
+    Printed(Vec<String>),
     /// Something happened to the run.
     Happened(Box<Event>),
 }

@@ -62,6 +62,7 @@ impl State {
                 }
                 vec![Effect::Track(points)]
             }
+            FromWorker::Drawn(figures) => vec![Effect::TrackFigures(figures)],
             FromWorker::Validated { epoch, step, metrics } => {
                 vec![Effect::Publish(Event::RunValidated { run_id, epoch, step, metrics })]
             }

@@ -1,0 +1,24 @@
+//! Weights & Biases: every run goes to a journal on disk first, and from there to the server, live or later.
+//!
+//! - [`run`]: what is logged, appended to `run-<id>.wandb` in the official offline format
+//! - [`uploader`]: reads behind the journals and sends them; [`sync`](mod@sync) does so after the fact
+//! - [`settings`], [`key`]: where to, and as whom
+//!
+//! Invariants:
+//! - WANDB-1: what is logged is in the journal when the call returns; nothing waits for the network.
+//! - WANDB-2: the server has a prefix of the journal's rows at any instant, each once, in order.
+//! - WANDB-3: a request that is repeated changes nothing.
+//! - WANDB-4: the key is in no file, event, log line or argument.
+//! - WANDB-5: no answer of the server ends the upload of a run while its journal has more, but a refusal of the key.
+
+pub mod api;
+pub mod artifact;
+pub mod files;
+pub mod folder;
+pub mod key;
+pub mod log;
+pub mod record;
+pub mod run;
+pub mod settings;
+pub mod sync;
+pub mod uploader;
