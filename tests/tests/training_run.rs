@@ -19,7 +19,7 @@ use engine_actors::outcome::{Cause, Failure};
 use engine_actors::plan::{Cell, RunPlan, RunTask};
 use engine_actors::protocol::{FromWorker, RunOrder, RunSummary};
 use engine_devices::{DeviceId, DeviceKind, Place};
-use engine_tracking::{MetricPoint, Metrics};
+use engine_tracking::{Figure, FigureContent, MetricPoint, Metrics};
 use serde_json::{Value, json};
 
 /// 18 samples in three folds: 12 to train on in steps of 4, 6 to validate on.
@@ -415,4 +415,123 @@ fn what_can_not_be_run_says_so_before_anything_is_written() {
     let told = run(&order);
     assert_eq!(told.failure().cause, Cause::Data);
     assert!(told.failure().message.contains("nowhere"), "{:?}", told.failure());
+}
+
+/// What was drawn, in order.
+fn drawn(told: &Told) -> Vec<Figure> {
+    let figures = told.messages.iter().filter_map(|message| match message {
+        FromWorker::Drawn(figures) => Some(figures.clone()),
+        _ => None,
+    });
+    figures.flatten().collect()
+}
+
+/// Each picture's place in the run's folder, and its bytes.
+fn pictures(figures: &[Figure], order: &RunOrder) -> Vec<(String, Vec<u8>)> {
+    let images = figures.iter().filter_map(|figure| match &figure.content {
+        FigureContent::Images(images) => Some(images.clone()),
+        _ => None,
+    });
+    let place = |path: &Path| path.strip_prefix(&order.plan.run_dir).unwrap().to_str().unwrap().to_owned();
+    images.flatten().map(|image| (place(&image.path), std::fs::read(&image.path).unwrap())).collect()
+}
+
+#[test]
+fn a_run_draws_the_same_samples_every_so_many_validations_and_at_the_end() {
+    let ground = Ground::new();
+    let mut order = ground.order("drawing", 3);
+    set(&mut order, "plot_every_n_val_epochs", json!(2));
+    let told = run(&order);
+    let figures = drawn(&told);
+    let places: Vec<(&str, u32, u64)> =
+        figures.iter().map(|figure| (figure.name.as_str(), figure.epoch, figure.step)).collect();
+    let names = ["val/roc", "val/precision_recall", "val/confusion_matrix", "val/samples"];
+    let expected: Vec<(&str, u32, u64)> = [1, 2]
+        .iter()
+        .flat_map(|epoch| names.map(|name| (name, *epoch, u64::from(*epoch + 1) * STEPS_PER_EPOCH)))
+        .collect();
+    assert_eq!(places, expected);
+
+    // The last confusion matrix is that of the last validation's values.
+    let FigureContent::ConfusionMatrix { classes, counts } = &figures[6].content else { panic!() };
+    assert_eq!(classes, &["negative", "positive"]);
+    let [[tn, fp], [fn_, tp]] = [[counts[0][0], counts[0][1]], [counts[1][0], counts[1][1]]];
+    let metrics = &told.summary().metrics;
+    let iou = if tp == 0 { 0.0 } else { tp as f64 / (tp + fp + fn_) as f64 };
+    assert_eq!(metrics["val/JaccardIndex"], iou);
+    assert!(tn + fp + fn_ + tp <= 6 * 32 * 32);
+    let FigureContent::Roc(lines) = &figures[4].content else { panic!() };
+    let area: f64 = lines[0]
+        .x
+        .windows(2)
+        .zip(lines[0].y.windows(2))
+        .map(|(x, y)| (x[1] - x[0]) * (y[0] + y[1]) / 2.0)
+        .sum();
+    assert_eq!(metrics["val/AUROC"].to_bits(), area.to_bits());
+
+    let found = pictures(&figures, &order);
+    let samples = found.len() / 2;
+    assert!((1..=6).contains(&samples), "{samples} samples");
+    let of_epoch =
+        |epoch: usize| (0..samples).map(move |place| format!("figures/val_samples_epoch{epoch}/{place}.png"));
+    let expected: Vec<String> = [1, 2].into_iter().flat_map(of_epoch).collect();
+    assert_eq!(found.iter().map(|(place, _)| place.clone()).collect::<Vec<_>>(), expected);
+    for (place, bytes) in &found {
+        assert_eq!(&bytes[..8], b"\x89PNG\r\n\x1a\n", "{place}");
+        let side = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+        assert_eq!((side(16), side(20)), (4 * 32 + 3 * 2, 32), "{place}");
+    }
+    // Nothing else was left there.
+    let folders: Vec<_> =
+        std::fs::read_dir(order.plan.run_dir.join("figures/val_samples_epoch2")).unwrap().collect();
+    assert_eq!(folders.len(), samples);
+    assert!(order.plan.run_dir.join("figures/val_curves.json").is_file());
+
+    // The same run draws the same pixels, and drawing changes nothing that is trained.
+    let mut again = ground.order("again", 3);
+    set(&mut again, "plot_every_n_val_epochs", json!(2));
+    let told_again = run(&again);
+    assert_eq!(pictures(&drawn(&told_again), &again), found);
+    let undrawn = run(&ground.order("undrawn", 3));
+    assert_eq!(undrawn.bits(), told.bits());
+    assert!(drawn(&undrawn).is_empty());
+}
+
+#[test]
+fn a_test_is_drawn_once_and_a_figure_that_can_not_be_written_is_a_warning() {
+    let ground = Ground::new();
+    let mut order = ground.order("final", 1);
+    order.plan.task = RunTask::FitAndTest;
+    set(&mut order, "test_split", json!(TestSplit::Random(0.3)));
+    set(&mut order, "plot_every_n_val_epochs", json!(1));
+    let told = run(&order);
+    let figures = drawn(&told);
+    let names: Vec<&str> = figures.iter().map(|figure| figure.name.as_str()).collect();
+    let of = |prefix: &str| {
+        ["roc", "precision_recall", "confusion_matrix", "samples"].map(|name| format!("{prefix}/{name}"))
+    };
+    assert_eq!(names, [of("val"), of("test")].concat());
+    assert!(!pictures(&figures[4..], &order).is_empty());
+
+    // A file where the folder of figures should be.
+    let mut order = ground.order("refused", 1);
+    set(&mut order, "plot_every_n_val_epochs", json!(1));
+    std::fs::create_dir_all(&order.plan.run_dir).unwrap();
+    std::fs::write(order.plan.run_dir.join("figures"), "in the way").unwrap();
+    let told = run(&order);
+    assert_eq!(told.summary().epochs, 1, "training goes on");
+    let warnings: Vec<&str> = told
+        .messages
+        .iter()
+        .filter_map(|message| match message {
+            FromWorker::Warned { message } => Some(message.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(
+        warnings[0].contains("val_curves.json") && warnings[1].contains("val_samples_epoch0"),
+        "{warnings:?}"
+    );
+    assert_eq!(drawn(&told).len(), 3, "charts need no disk");
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::atomic::{self, AtomicError};
 use crate::line_file::{LineFile, LineFileError};
-use crate::metric::{MetricPoint, Metrics};
+use crate::metric::{self, MetricPoint, Metrics};
 
 /// Columns that stand before the metrics.
 const PLACE_COLUMNS: [&str; 2] = ["epoch", "step"];
@@ -100,7 +100,7 @@ impl MetricsCsv {
     /// # Errors
     /// [`CsvError`] if a name can be no column or the file refuses; it then holds what it held.
     pub fn append(&mut self, points: &[MetricPoint]) -> Result<(), CsvError> {
-        let rows = merge(points);
+        let rows = metric::rows(points);
         if rows.is_empty() {
             return Ok(());
         }
@@ -167,21 +167,6 @@ impl MetricsCsv {
         }
         lines.push('\n');
     }
-}
-
-/// One row for each place, in the order the places appear.
-fn merge(points: &[MetricPoint]) -> Vec<((u32, u64), Metrics)> {
-    let mut rows: Vec<((u32, u64), Metrics)> = Vec::new();
-    let mut row_of = BTreeMap::new();
-    for point in points.iter().filter(|point| !point.values.is_empty()) {
-        let place = (point.epoch, point.step);
-        let row = *row_of.entry(place).or_insert_with(|| {
-            rows.push((place, Metrics::new()));
-            rows.len() - 1
-        });
-        rows[row].1.extend(point.values.iter().map(|(name, value)| (name.clone(), *value)));
-    }
-    rows
 }
 
 /// The shortest text that reads back as the same number, in the words pandas knows.

@@ -20,3 +20,19 @@ pub struct MetricPoint {
     /// The values.
     pub values: Metrics,
 }
+
+/// One row for each (epoch, step) among the points, in the order these appear, the later value winning. Points without
+/// values leave no row.
+pub(crate) fn rows(points: &[MetricPoint]) -> Vec<((u32, u64), Metrics)> {
+    let mut rows: Vec<((u32, u64), Metrics)> = Vec::new();
+    let mut row_of = BTreeMap::new();
+    for point in points.iter().filter(|point| !point.values.is_empty()) {
+        let place = (point.epoch, point.step);
+        let row = *row_of.entry(place).or_insert_with(|| {
+            rows.push((place, Metrics::new()));
+            rows.len() - 1
+        });
+        rows[row].1.extend(point.values.iter().map(|(name, value)| (name.clone(), *value)));
+    }
+    rows
+}

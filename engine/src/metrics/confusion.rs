@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{MetricsError, NEGATIVE, POSITIVE};
 
 /// A probability above this is a positive prediction.
-const THRESHOLD: f32 = 0.5;
+pub(crate) const THRESHOLD: f32 = 0.5;
 
 /// Pixels by truth and prediction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -66,10 +66,7 @@ impl EvaluationCounts {
         logits: Tensor<D>,
         targets: &[u8],
     ) -> Result<(), MetricsError> {
-        let data = burn::tensor::activation::sigmoid(logits).into_data().convert::<f32>();
-        let probabilities =
-            data.as_slice::<f32>().map_err(|error| MetricsError::Unreadable(format!("{error:?}")))?;
-        self.add_probabilities(probabilities, targets)
+        self.add_probabilities(&probabilities(logits)?, targets)
     }
 
     /// Every count as a number that processes can add up, exact below 2⁵³.
@@ -110,6 +107,15 @@ impl EvaluationCounts {
             cmx_counts: self.confusion.matrix(),
         }
     }
+}
+
+/// The sigmoid of logits, taken on their device.
+///
+/// # Errors
+/// [`MetricsError::Unreadable`] if the device does not answer.
+pub(crate) fn probabilities<const D: usize>(logits: Tensor<D>) -> Result<Vec<f32>, MetricsError> {
+    let data = burn::tensor::activation::sigmoid(logits).into_data().convert::<f32>();
+    data.try_into_vec::<f32>().map_err(|error| MetricsError::Unreadable(format!("{error:?}")))
 }
 
 #[cfg(test)]

@@ -10,8 +10,10 @@ mod device;
 mod evaluation;
 
 pub use confusion::ConfusionCounts;
+pub(crate) use confusion::THRESHOLD;
 pub use curves::{PrecisionRecallCurve, RocCurve, THRESHOLDS, ThresholdCounts, thresholds};
 pub use device::DeviceCounts;
+pub(crate) use evaluation::probabilities;
 pub use evaluation::{CurveData, EvaluationCounts, FLAT_COUNTS};
 
 /// Target of a negative pixel.

@@ -5,10 +5,11 @@ use engine_actors::protocol::{Phase, Progress};
 use engine_tracking::Metrics;
 
 use super::error::RunError;
+use super::preview::{Preview, Shown};
 use super::tally::{Sums, value};
 use crate::data::{Batch, Loader};
 use crate::loss::FocalLoss;
-use crate::metrics::{CurveData, EvaluationCounts, FLAT_COUNTS};
+use crate::metrics::{CurveData, EvaluationCounts, FLAT_COUNTS, probabilities};
 use crate::models::SegmentationModel;
 use crate::training::parallel::Exchange;
 use crate::workload::RunContext;
@@ -19,6 +20,8 @@ pub(super) struct Evaluation {
     pub(super) metrics: Metrics,
     /// What its figures are drawn from.
     pub(super) curves: CurveData,
+    /// What the model makes of the samples to show, in their order.
+    pub(super) previews: Vec<Preview>,
 }
 
 /// A pass over a set: what it is of, and how it is told.
@@ -31,6 +34,8 @@ pub(super) struct Pass<'a> {
     pub(super) phase: Phase,
     pub(super) epoch: u32,
     pub(super) max_epochs: u32,
+    /// Samples to show; they are caught on the way. `None` where nothing is drawn.
+    pub(super) shown: Option<&'a Shown>,
 }
 
 impl Pass<'_> {
@@ -47,6 +52,7 @@ impl Pass<'_> {
     ) -> Result<Option<Evaluation>, RunError> {
         let mut counts = EvaluationCounts::default();
         let (mut total, mut pixels) = (0.0, 0.0);
+        let mut previews = Vec::new();
         let batches = loader.batches_per_epoch();
         let mut stops = false;
         for (number, batch) in loader.epoch(0).enumerate() {
@@ -56,10 +62,13 @@ impl Pass<'_> {
             }
             let batch = batch?;
             let labels = batch.y.clone();
+            let views = self.shown.map_or_else(Vec::new, |shown| shown.views(&batch));
             let (x, target) = to_device(batch, self.device);
             let logits = pixel_logits(model.forward(x));
             let sums = self.loss.sums(logits.clone(), target);
-            counts.add_logits(logits, &labels)?;
+            let probabilities = probabilities(logits)?;
+            counts.add_probabilities(&probabilities, &labels)?;
+            previews.extend(views.into_iter().map(|view| view.with(&probabilities, &labels)));
             total += value(sums.total)?;
             pixels += value(sums.pixels)?;
             self.context.progress(self.progress(number + 1, batches));
@@ -75,7 +84,8 @@ impl Pass<'_> {
         let counts = EvaluationCounts::from_flat(&counts);
         let mut metrics = counts.metrics(prefix);
         metrics.insert(format!("{prefix}/loss"), Sums::mean_loss(total, pixels));
-        Ok(Some(Evaluation { metrics, curves: counts.curve_data() }))
+        previews.sort_by_key(|preview: &Preview| preview.place);
+        Ok(Some(Evaluation { metrics, curves: counts.curve_data(), previews }))
     }
 
     /// Where the pass is.

@@ -18,6 +18,12 @@
 //! began, earlier attempts included; `val/loss` is the mean over all pixels that count, so a batch weighs
 //! as much as it has of them.
 //!
+//! # What is drawn
+//! After every `plot-every-n-val-epochs`-th validation and the one of the last epoch, and once where a run tests, through
+//! [`RunContext::draw`]: `{val|test}/roc`, `/precision_recall`, `/confusion_matrix` and `/samples`, previews of the same
+//! samples every time. The pictures lie in `figures/{val|test}_samples_epoch{E}/`. Drawing changes nothing that is
+//! trained, and what can not be drawn is a warning.
+//!
 //! # Several processes
 //! Where [`Rank::from_env`](engine_devices::rank::Rank::from_env) says so, this is one process of several that train the
 //! run's model together, by [`parallel`](crate::training::parallel). Each trains on its share of every epoch and
@@ -32,6 +38,7 @@
 //!
 //! [`RunOrder`]: engine_actors::protocol::RunOrder
 //! [`RunContext`]: crate::workload::RunContext
+//! [`RunContext::draw`]: crate::workload::RunContext::draw
 
 pub mod devices;
 mod error;
@@ -40,6 +47,7 @@ mod figures;
 pub mod jobs;
 mod preflight;
 mod prepare;
+mod preview;
 mod resume;
 pub mod settings;
 mod setup;

@@ -11,8 +11,9 @@ use engine_tracking::{MetricPoint, Metrics};
 
 use super::error::RunError;
 use super::evaluate::{Evaluation, Pass};
-use super::figures::write_curves;
+use super::figures::{draw, write_curves};
 use super::prepare::{evaluation_loader, train_loader};
+use super::preview::Shown;
 use super::resume::Course;
 use super::setup::Setup;
 use super::tally::{Clock, NotFinite, Sums, Tally};
@@ -46,6 +47,8 @@ pub(super) struct Trainer<'a> {
     pub(super) loss: FocalLoss,
     pub(super) train: Loader,
     val: Loader,
+    /// Validation samples to show; `None` where nothing is ever drawn.
+    shown: Option<Shown>,
     checkpoints: Checkpoints,
     pub(super) course: Course,
     pub(super) clock: Clock,
@@ -68,6 +71,7 @@ impl<'a> Trainer<'a> {
         division: &Division,
     ) -> Result<Self, RunError> {
         let val = evaluation_loader(setup, folder, division.val.clone(), setup.shard(Remainder::Leave))?;
+        let shown = Shown::choose(setup, folder, &division.val, setup.shard(Remainder::Leave));
         // Refused before a model is built: a batch larger than the set, an augmentation that does not fit.
         train_loader(setup, folder, division.train.clone(), setup.seed())?;
         let checkpoints = open_checkpoints(setup, exchange)?;
@@ -85,6 +89,7 @@ impl<'a> Trainer<'a> {
             loss: loss(setup),
             train,
             val,
+            shown,
             checkpoints,
             clock: Clock::start(course.elapsed),
             course,
@@ -162,6 +167,10 @@ impl<'a> Trainer<'a> {
         self.context.validated(epoch, self.course.step, evaluation.metrics.clone());
         self.close_epoch();
         self.judge(epoch, &evaluation)?;
+        if self.draws(epoch) {
+            let run_dir = &self.setup.plan.run_dir;
+            draw(self.context, run_dir, "val", (epoch, self.course.step), &evaluation);
+        }
         Ok(End::Done)
     }
 
@@ -172,16 +181,27 @@ impl<'a> Trainer<'a> {
         epoch + 1 == settings.max_epochs || (every > 0 && (epoch + 1).is_multiple_of(every))
     }
 
+    /// Whether the validation after the epoch is drawn: every so many, and the last. It follows from the epoch alone: a
+    /// run that goes on draws as if it had never stopped.
+    fn draws(&self, epoch: u32) -> bool {
+        let settings = &self.setup.settings;
+        let validations = (epoch + 1).div_ceil(settings.check_val_every_n_epoch.max(1));
+        let is_due = validations.is_multiple_of(settings.plot_every_n_val_epochs.max(1));
+        self.shown.is_some() && (is_due || epoch + 1 == settings.max_epochs)
+    }
+
     /// Validates the weights as they are, with rank 0's running statistics; `None` if asked to stop meanwhile.
     fn validate(&mut self, epoch: u32) -> Result<Option<Evaluation>, RunError> {
         self.course.model = share_buffers(self.exchange, self.course.model.clone())?;
-        self.pass(Phase::Validate, epoch).run(&self.course.model.valid(), &self.val, "val")
+        let shown = self.shown.as_ref().filter(|_| self.draws(epoch));
+        let pass = Pass { shown, ..self.pass(Phase::Validate, epoch) };
+        pass.run(&self.course.model.valid(), &self.val, "val")
     }
 
     pub(super) fn pass(&self, phase: Phase, epoch: u32) -> Pass<'a> {
         let Setup { device, settings, .. } = self.setup;
         let (context, exchange, loss) = (self.context, self.exchange, self.loss);
-        Pass { context, exchange, device, loss, phase, epoch, max_epochs: settings.max_epochs }
+        Pass { context, exchange, device, loss, phase, epoch, max_epochs: settings.max_epochs, shown: None }
     }
 
     /// Moves the course to the next epoch.
@@ -202,7 +222,7 @@ impl<'a> Trainer<'a> {
         let is_best = best_before.is_none() || self.course.early_stopping.best() != best_before;
         if is_best && self.setup.is_first() {
             let place = (epoch, self.course.step);
-            write_curves(&self.setup.plan.run_dir, "val", place, &evaluation.curves)?;
+            write_curves(self.context, &self.setup.plan.run_dir, "val", place, &evaluation.curves);
         }
         let evicted = self.rank(epoch, value)?;
         self.write_last(epoch)?;

@@ -11,8 +11,9 @@ use engine_tracking::MetricPoint;
 
 use super::error::RunError;
 use super::evaluate::Pass;
-use super::figures::write_curves;
+use super::figures::{draw, write_curves};
 use super::prepare::{divide_rows, evaluation_loader, model_shape, open_data, untrained};
+use super::preview::Shown;
 use super::setup::Setup;
 use super::train::{End, Trainer, loss};
 use crate::data::DataFolder;
@@ -105,6 +106,7 @@ fn test_checkpoint(
         .map_err(|source| RunError::Weights { path: path.to_owned(), source })?
         .valid();
     let samples = rows.len() as u64;
+    let shown = Shown::choose(setup, folder, &rows, None);
     let loader = evaluation_loader(setup, folder, rows, None)?;
     if let RunTask::Test { .. } = setup.plan.task {
         let parameters = model.parameter_count() as u64;
@@ -118,6 +120,7 @@ fn test_checkpoint(
         phase: Phase::Test,
         epoch: state.epoch,
         max_epochs: setup.settings.max_epochs,
+        shown: shown.as_ref(),
     };
     let mut summary = RunSummary {
         best_checkpoint: Some(path.to_owned()),
@@ -128,9 +131,13 @@ fn test_checkpoint(
     let Some(evaluation) = pass.run(&model, &loader, "test")? else {
         return Ok(RunSummary { stopped: true, ..summary });
     };
-    write_curves(&setup.plan.run_dir, "test", (state.epoch, state.step), &evaluation.curves)?;
-    let values = evaluation.metrics;
+    let (run_dir, place) = (&setup.plan.run_dir, (state.epoch, state.step));
+    write_curves(context, run_dir, "test", place, &evaluation.curves);
+    let values = evaluation.metrics.clone();
     context.log(MetricPoint { epoch: state.epoch, step: state.step, values: values.clone() });
+    if shown.is_some() {
+        draw(context, run_dir, "test", place, &evaluation);
+    }
     summary.metrics = values;
     Ok(summary)
 }

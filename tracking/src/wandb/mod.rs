@@ -13,12 +13,23 @@
 
 pub mod api;
 pub mod artifact;
+mod charts;
+mod environment;
+#[cfg(test)]
+mod fake_server_tests;
 pub mod files;
 pub mod folder;
+mod json;
 pub mod key;
 pub mod log;
+mod media;
+mod netrc;
 pub mod record;
 pub mod run;
 pub mod settings;
 pub mod sync;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod uploader;
+
+pub use media::MediaError;

@@ -570,4 +570,7 @@ pub struct ManifestEntry {
     /// The artifact that first held it.
     #[prost(string, tag = "7")]
     pub birth_artifact_id: String,
+    /// Whether the official client is to send it from where it lies, without a copy of its own first.
+    #[prost(bool, tag = "8")]
+    pub skip_cache: bool,
 }
