@@ -66,12 +66,23 @@ pub const GPU_ANSWER: Duration = Duration::from_secs(5);
 /// Messages of one RunActor that wait for its TrackerActor. Full: the RunActor reads no more from its worker.
 pub const TRACKER_MAILBOX: usize = 8;
 
-/// Records that wait for the thread that writes one run's files. Full: the TrackerActor takes no more messages.
-pub const TRACKER_QUEUE: usize = 16;
+/// Records that wait for the back ends of one run: a minute of them, at the four that a worker sends in a second. Full:
+/// the TrackerActor takes no more messages.
+pub const TRACKER_QUEUE: usize = 256;
 
-/// Time a record has to get into the queue of a run's tracker, and the tracker to close its files; then the run goes on
-/// untracked.
-pub const TRACKER_DEADLINE: Duration = Duration::from_secs(120);
+/// Events that back ends publish of one run and that wait to stand in its own log: a handful in all. Full: those that
+/// follow do not stand there.
+pub const RUN_LINE_QUEUE: usize = 16;
+
+/// Time a back end of tracking has for each call; then it is given up, and the run goes on without it. Long, because
+/// disks of a network have been seen to come back after a minute.
+pub const BACK_END_DEADLINE: Duration = Duration::from_secs(120);
+
+/// Time from a run's first attempt to the first look at how busy machine and worker are.
+pub const FIRST_SAMPLE: Duration = Duration::from_secs(2);
+
+/// Time between two such looks: what W&B's own client takes.
+pub const SAMPLE_PERIOD: Duration = Duration::from_secs(15);
 
 /// Table writes that wait for the ParquetSink. Full: the CvActor's send waits; its runs go on.
 pub const SINK_MAILBOX: usize = 32;
@@ -105,6 +116,18 @@ pub struct Timers {
     pub kill: Duration,
     /// See [`RETRY_BACKOFF`].
     pub backoff: Duration,
+    /// See [`BACK_END_DEADLINE`].
+    pub back_end: Duration,
+}
+
+impl Timers {
+    /// Time a record has to get into the queue of a run's tracker, and the tracker to close its back ends; then the
+    /// run goes on untracked. Longer than it takes to give up the back ends and then the files, which is to come
+    /// first.
+    #[must_use]
+    pub fn tracker(&self) -> Duration {
+        self.back_end.saturating_mul(3)
+    }
 }
 
 impl Default for Timers {
@@ -115,6 +138,7 @@ impl Default for Timers {
             stop: STOP_DEADLINE,
             kill: KILL_GRACE,
             backoff: RETRY_BACKOFF,
+            back_end: BACK_END_DEADLINE,
         }
     }
 }

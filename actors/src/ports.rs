@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use engine_devices::Launcher;
 use engine_tracking::{Figure, MetricPoint, Metrics};
+use tokio::sync::mpsc;
 
 use crate::bus::EventBus;
 use crate::events::Event;
@@ -43,9 +44,12 @@ pub(crate) fn draw_ids(ids: &SharedIds, count: usize) -> Vec<String> {
 /// What a back end of tracking could not do. The back end is turned off; the run goes on.
 pub type TrackerError = Box<dyn std::error::Error + Send + Sync>;
 
-/// One back end of tracking for one run: files, later a service.
+/// One back end of tracking for one run: a service, or files.
 ///
-/// Called on a thread of its own, in order; it may block. After an error it is dropped and not called again.
+/// Called on a thread of its own, in order. It should do no more than append to a file: while it does not answer, the
+/// run is read no further once a minute of its records waits. After an error, a panic, or
+/// [`BACK_END_DEADLINE`](crate::limits::BACK_END_DEADLINE) without an answer it is not called again, and the run goes
+/// on.
 pub trait Tracker: Send {
     /// Its name in warnings: `metrics.csv`.
     fn name(&self) -> &str;
@@ -104,25 +108,41 @@ pub trait Tracker: Send {
 #[derive(Debug, Clone)]
 pub struct RunLine {
     bus: EventBus,
+    log: mpsc::Sender<Event>,
     stop: StopLine,
 }
 
 impl RunLine {
-    /// A line to the run that hears `stop`.
-    pub(crate) fn new(bus: EventBus, stop: StopLine) -> Self {
-        Self { bus, stop }
+    /// A line to the run that hears `stop` and keeps in its own log what comes out of the other end of `log`.
+    pub(crate) fn new(bus: EventBus, log: mpsc::Sender<Event>, stop: StopLine) -> Self {
+        Self { bus, log, stop }
     }
 
-    /// Publishes an event: where the run can be looked at, or a warning. Never waits.
+    /// Publishes an event: where the run can be looked at, or a warning. Never waits. It comes to stand in the run's
+    /// own `events.jsonl` too, unless the run is over or more than [`RUN_LINE_QUEUE`](crate::limits::RUN_LINE_QUEUE)
+    /// of them wait for that.
     pub fn publish(&self, event: Event) {
+        if let Err(unlogged) = self.log.try_send(event.clone()) {
+            tracing::debug!(%unlogged, "an event does not stand in its run's log");
+        }
         self.bus.publish(event);
     }
 
-    /// Asks the run to stop, as its user would: it finishes its step, writes its `last` checkpoint and ends as cancelled.
+    /// Asks the run to stop, as its user would: it finishes its step, writes its `last` checkpoint and ends as
+    /// cancelled. The other runs of its cv go on, and to their score it is as one that failed. Twice is once.
     pub fn stop(&self) {
         self.stop.raise(StopMode::Cancel);
     }
 }
 
-/// Makes the back ends of one run.
+/// Makes the back ends of one run that it has besides its files.
+///
+/// Called once for a run, on a thread that may wait, as long as a back end may. The run's files are kept behind
+/// these. A panic leaves the run with its files alone, and a warning.
 pub type TrackerFactory = dyn Fn(&RunPlan) -> Vec<Box<dyn Tracker>> + Send + Sync;
+
+/// No back ends but the files.
+#[must_use]
+pub fn no_trackers(_plan: &RunPlan) -> Vec<Box<dyn Tracker>> {
+    Vec::new()
+}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actix::Addr;
+use engine_devices::usage::HostMeter;
 use engine_devices::{Placement, RunTakes, Want};
 
 use crate::bus::EventBus;
@@ -20,6 +21,7 @@ pub(crate) struct Wiring {
     pub(crate) trackers: Arc<TrackerFactory>,
     pub(crate) ids: SharedIds,
     pub(crate) placement: Placement,
+    pub(crate) host: Arc<HostMeter>,
     pub(crate) timers: Timers,
 }
 

@@ -85,7 +85,7 @@ fn run(
                 first_step.get_or_insert_with(|| start.elapsed());
             }
             WorkerEvent::Message(FromWorker::Failed(why)) => assert_eq!(why.message, ""),
-            WorkerEvent::Message(_) => {}
+            WorkerEvent::Message(_) | WorkerEvent::Printed(_) => {}
             WorkerEvent::Exited(_) => break,
         }
     }

@@ -7,6 +7,7 @@
 //! - [`rank`]: which process of a data-parallel run this is
 //! - [`allocation`]: which of the processes that `srun` or `torchrun` started this is
 //! - `c10d`: the exchanges of such a run (feature `tch`)
+//! - [`usage`]: how busy machine and workers are
 //! - [`frame`]: one message on a pipe
 //! - [`worker`]: child processes and named threads behind one interface
 //!
@@ -22,6 +23,7 @@ pub mod lock;
 pub mod placement;
 pub mod rank;
 pub mod suggest;
+pub mod usage;
 pub mod worker;
 
 pub use allocation::{Allocation, AllocationError};

@@ -10,6 +10,7 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -152,6 +153,7 @@ struct Watched {
     listener: UnixListener,
     worker: Option<Box<dyn Worker<Order>>>,
     events: Receiver<WorkerEvent<Said>>,
+    printed: RefCell<Vec<String>>,
 }
 
 fn places(count: usize) -> Grant {
@@ -173,7 +175,7 @@ impl Watched {
         let grant = places(ranks);
         let launch = Launch { name: "tested", family: None, grant: &grant };
         let worker = launcher.launch(&launch, sink).unwrap();
-        Self { dir, listener, worker: Some(worker), events }
+        Self { dir, listener, worker: Some(worker), events, printed: RefCell::default() }
     }
 
     /// Has the ranks do their parts, and waits until each has begun; their lines, in no order.
@@ -208,6 +210,7 @@ impl Watched {
             match self.events.recv_timeout(PATIENCE).unwrap() {
                 WorkerEvent::Message(Said::Beat) => {}
                 WorkerEvent::Message(said) => return said,
+                WorkerEvent::Printed(lines) => self.printed.borrow_mut().extend(lines),
                 WorkerEvent::Exited(report) => panic!("exited: {report:?}"),
             }
         }
@@ -220,6 +223,7 @@ impl Watched {
             match self.events.recv_timeout(PATIENCE).unwrap() {
                 WorkerEvent::Message(Said::Beat) => {}
                 WorkerEvent::Message(message) => said.push(message),
+                WorkerEvent::Printed(lines) => self.printed.borrow_mut().extend(lines),
                 WorkerEvent::Exited(report) => {
                     assert!(self.events.recv_timeout(PATIENCE).is_err_and(|error| error.is_disconnected()));
                     return (said, report);
@@ -322,6 +326,7 @@ fn a_rank_that_exits_leaves_its_own_last_words() {
     let (_, report) = watched.end();
     assert_eq!((report.exit, report.rank), (Exit::Code(3), Some(2)));
     assert_eq!(report.stderr_tail, ["rank 2 has had enough"]);
+    assert_eq!(*watched.printed.borrow(), ["[rank 2] rank 2 has had enough"]);
     all_gone(lines);
 }
 
@@ -407,7 +412,7 @@ fn be_one_of_many(dir: &Path) -> ExitCode {
         worker.send(Order::Work { dir: dir.to_owned(), parts }).unwrap();
         for event in events {
             match event {
-                WorkerEvent::Message(Said::Beat | Said::Hello { .. }) => {}
+                WorkerEvent::Message(Said::Beat | Said::Hello { .. }) | WorkerEvent::Printed(_) => {}
                 WorkerEvent::Message(said) => println!("{said:?}"),
                 WorkerEvent::Exited(ExitReport { exit, rank, stderr_tail, .. }) => {
                     println!("{exit:?} {rank:?} {stderr_tail:?}");

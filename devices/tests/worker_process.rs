@@ -9,6 +9,7 @@
 
 mod support;
 
+use std::cell::RefCell;
 #[cfg(target_os = "linux")]
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -40,6 +41,8 @@ const FLOOD_BYTES: usize = 100 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Order {
     Echo(String),
+    /// Prints this on standard output, as it is.
+    Print(String),
     #[cfg(target_os = "linux")]
     Describe,
     AttachAgain,
@@ -100,6 +103,11 @@ fn work(mut port: WorkerPort<Order, Said>) -> ExitCode {
     while let Some(order) = port.recv() {
         let answer = match order {
             Order::Echo(text) => Said::Echo(text),
+            Order::Print(text) => {
+                print!("{text}");
+                std::io::stdout().flush().unwrap();
+                Said::Done
+            }
             #[cfg(target_os = "linux")]
             Order::Describe => describe(),
             Order::AttachAgain => {
@@ -182,6 +190,7 @@ fn hold_with_child(socket: &Path) -> Said {
 struct Watched {
     worker: Option<Box<dyn Worker<Order>>>,
     events: Receiver<WorkerEvent<Said>>,
+    printed: RefCell<Vec<String>>,
 }
 
 /// One core that this process may use.
@@ -202,7 +211,7 @@ impl Watched {
     fn launched(launcher: &impl Launcher<Order, Said>, launch: &Launch<'_>) -> Self {
         let (tell, events) = bounded(1024);
         let sink = Box::new(move |event| tell.send(event).is_ok());
-        Self { worker: Some(launcher.launch(launch, sink).unwrap()), events }
+        Self { worker: Some(launcher.launch(launch, sink).unwrap()), events, printed: RefCell::default() }
     }
 
     /// Does a run that leaves nothing behind, and rests.
@@ -228,17 +237,28 @@ impl Watched {
 
     fn ask(&self, order: Order) -> Said {
         self.order(order);
-        match self.events.recv_timeout(PATIENCE).unwrap() {
-            WorkerEvent::Message(said) => said,
+        match self.next() {
             WorkerEvent::Exited(report) => panic!("exited: {report:?}"),
+            WorkerEvent::Message(said) => said,
+            WorkerEvent::Printed(_) => unreachable!(),
+        }
+    }
+
+    /// The next word; what is printed before it is put aside.
+    fn next(&self) -> WorkerEvent<Said> {
+        loop {
+            match self.events.recv_timeout(PATIENCE).unwrap() {
+                WorkerEvent::Printed(lines) => self.printed.borrow_mut().extend(lines),
+                word => return word,
+            }
         }
     }
 
     /// The report, which must be the last of all and come once: after it the sink is dropped.
     fn end(&self) -> ExitReport {
-        let report = match self.events.recv_timeout(PATIENCE).unwrap() {
+        let report = match self.next() {
             WorkerEvent::Exited(report) => report,
-            WorkerEvent::Message(said) => panic!("said {said:?} instead of exiting"),
+            other => panic!("{other:?} instead of exiting"),
         };
         assert!(self.events.recv_timeout(PATIENCE).is_err_and(|error| error.is_disconnected()));
         report
@@ -480,6 +500,41 @@ fn a_hundred_megabytes_on_stderr_neither_hang_nor_stay() {
     assert_eq!(report.stderr_tail[39], "the last line");
     assert_eq!(report.stderr_tail[38], "x".repeat(500));
     assert!(grown < 20 << 20, "grown by {grown} bytes");
+    // Of what nobody could take in time the end is there, and how much is not.
+    let printed = watched.printed.borrow();
+    assert_eq!(printed.last().unwrap(), "the last line");
+    assert!(printed.iter().any(|line| line.starts_with("… ") && line.ends_with(" lines were not kept")));
+}
+
+fn what_a_worker_prints_is_heard_in_order_and_before_its_end() {
+    let watched = Watched::launch();
+    let mut expected = Vec::new();
+    for n in 0..50 {
+        assert_eq!(watched.ask(Order::Print(format!("line {n}\n"))), Said::Done);
+        expected.push(format!("line {n}"));
+    }
+    assert_eq!(watched.ask(Order::Print("no end".into())), Said::Done);
+    watched.order(Order::Return);
+    let report = watched.end();
+    expected.push("no end".into());
+    assert_eq!(*watched.printed.borrow(), expected);
+    assert_eq!(report.stderr_tail, expected[11..]);
+}
+
+#[cfg(target_os = "linux")]
+fn what_one_run_of_a_worker_prints_never_reaches_the_next() {
+    let (launcher, grant) = (warm(), grant());
+    let mut pid = None;
+    for n in 0..20 {
+        let run = Watched::launched(&launcher, &of_family("cv", &grant));
+        assert_eq!(*pid.get_or_insert(run.pid()), run.pid());
+        assert_eq!(run.ask(Order::Print(format!("run {n}\nand its last words"))), Said::Done);
+        run.order(Order::Finish);
+        let report = run.end();
+        assert_eq!(report.exit, Exit::Rested);
+        let own = [format!("run {n}"), "and its last words".to_owned()];
+        assert_eq!((run.printed.borrow().as_slice(), report.stderr_tail.as_slice()), (&own[..], &own[..]));
+    }
 }
 
 /// Largest resident memory of this process; 0 where the system does not tell.
@@ -689,6 +744,15 @@ const TESTS: &[(&str, fn())] = &[
     (
         "a_hundred_megabytes_on_stderr_neither_hang_nor_stay",
         a_hundred_megabytes_on_stderr_neither_hang_nor_stay,
+    ),
+    (
+        "what_a_worker_prints_is_heard_in_order_and_before_its_end",
+        what_a_worker_prints_is_heard_in_order_and_before_its_end,
+    ),
+    #[cfg(target_os = "linux")]
+    (
+        "what_one_run_of_a_worker_prints_never_reaches_the_next",
+        what_one_run_of_a_worker_prints_never_reaches_the_next,
     ),
     ("prints_on_stdout_do_not_reach_the_protocol", prints_on_stdout_do_not_reach_the_protocol),
     (

@@ -6,6 +6,7 @@
  *     gpu UUID TOTAL_MIB USED_MIB MODE MIG NAME...   MODE as nvmlComputeMode_t; MIG: -1 not supported, 0 off, 1 on
  *     mig PARENT_UUID UUID TOTAL_MIB USED_MIB NAME...
  *     process UUID PID USED_MIB                      USED_MIB -1: the driver does not tell
+ *     gauges UUID GPU MEMORY TEMP MW LIMIT_MW SM_MHZ MEMORY_MHZ    of a GPU that has them
  *     init CODE                                      what nvmlInit_v2 returns
  *
  * A handle stays with its UUID: asked for a device that the file no longer has, every call says that it is lost.
@@ -39,9 +40,14 @@ typedef struct {
     unsigned long long used;
 } Process;
 typedef struct {
-    int init, devices, processes;
+    char uuid[80];
+    unsigned gpu, memory, temp, power, limit, sm, memory_clock;
+} Gauges;
+typedef struct {
+    int init, devices, processes, gauges;
     Device device[DEVICES];
     Process process[PROCESSES];
+    Gauges gauge[DEVICES];
 } Machine;
 
 static unsigned long long bytes(long long mib) {
@@ -52,6 +58,7 @@ static void take(Machine *m, const char *line) {
     long long total = 0, used = 0;
     Device d = {.mig = -1};
     Process p = {.pid = 0};
+    Gauges g = {.gpu = 0};
     if (m->devices < DEVICES && sscanf(line, "gpu %79s %lld %lld %u %d %95[^\n]", d.uuid, &total, &used, &d.mode,
                                        &d.mig, d.name) == 6) {
         d.total = bytes(total), d.used = bytes(used);
@@ -63,6 +70,9 @@ static void take(Machine *m, const char *line) {
     } else if (m->processes < PROCESSES && sscanf(line, "process %79s %u %lld", p.uuid, &p.pid, &used) == 3) {
         p.used = bytes(used);
         m->process[m->processes++] = p;
+    } else if (m->gauges < DEVICES && sscanf(line, "gauges %79s %u %u %u %u %u %u %u", g.uuid, &g.gpu, &g.memory, &g.temp,
+                                             &g.power, &g.limit, &g.sm, &g.memory_clock) == 8) {
+        m->gauge[m->gauges++] = g;
     } else {
         sscanf(line, "init %d", &m->init);
     }
@@ -238,4 +248,45 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void *handle, unsigned *count, Proce
         }
         if (*count > room) result = INSUFFICIENT_SIZE;
     });
+}
+
+/* A call about the gauges of one device, seen as `g`. */
+#define GAUGE(handle, ...)                                                   \
+    ABOUT(handle, {                                                          \
+        Gauges *g = NULL;                                                    \
+        for (int i = 0; i < m->gauges; i++)                                  \
+            if (strcmp(m->gauge[i].uuid, d->uuid) == 0) g = &m->gauge[i];    \
+        result = NOT_SUPPORTED;                                              \
+        if (g) {                                                             \
+            result = SUCCESS;                                                \
+            __VA_ARGS__                                                      \
+        }                                                                    \
+    })
+
+typedef struct {
+    unsigned gpu, memory;
+} Utilization;
+
+int nvmlDeviceGetUtilizationRates(void *handle, Utilization *rates) {
+    GAUGE(handle, { *rates = (Utilization){g->gpu, g->memory}; });
+}
+
+int nvmlDeviceGetTemperature(void *handle, int sensor, unsigned *celsius) {
+    if (sensor != 0) return INVALID_ARGUMENT;
+    GAUGE(handle, { *celsius = g->temp; });
+}
+
+int nvmlDeviceGetPowerUsage(void *handle, unsigned *milliwatts) {
+    GAUGE(handle, { *milliwatts = g->power; });
+}
+
+int nvmlDeviceGetEnforcedPowerLimit(void *handle, unsigned *milliwatts) {
+    GAUGE(handle, { *milliwatts = g->limit; });
+}
+
+enum { CLOCK_SM = 1, CLOCK_MEM = 2 };
+
+int nvmlDeviceGetClockInfo(void *handle, int type, unsigned *mhz) {
+    if (type != CLOCK_SM && type != CLOCK_MEM) return NOT_SUPPORTED;
+    GAUGE(handle, { *mhz = type == CLOCK_SM ? g->sm : g->memory_clock; });
 }

@@ -98,12 +98,28 @@ pub struct GpuProcess {
     pub used_mib: Option<u64>,
 }
 
+/// What a GPU's gauges read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gauges {
+    /// Percent.
+    pub gpu: u32,
+    /// Percent.
+    pub memory: u32,
+    /// °C.
+    pub temp: u32,
+    /// Draw and limit, in milliwatts.
+    pub power: [u32; 2],
+    /// Clocks of multiprocessors and memory, in MHz.
+    pub clocks: [u32; 2],
+}
+
 /// A machine with GPUs, for programs that are started with its [`environment`](Self::environment).
 pub struct FakeNvml {
     file: tempfile::NamedTempFile,
     init: i32,
     gpus: Vec<Gpu>,
     processes: Vec<GpuProcess>,
+    gauges: Vec<(String, Gauges)>,
 }
 
 impl FakeNvml {
@@ -119,7 +135,7 @@ impl FakeNvml {
 
     fn with_init(gpus: &[Gpu], init: i32) -> Self {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let machine = Self { file, init, gpus: gpus.to_vec(), processes: Vec::new() };
+        let machine = Self { file, init, gpus: gpus.to_vec(), processes: Vec::new(), gauges: Vec::new() };
         machine.write();
         machine
     }
@@ -160,6 +176,12 @@ impl FakeNvml {
         self.write();
     }
 
+    /// Gives a GPU gauges; without it has none.
+    pub fn set_gauges(&mut self, index: usize, gauges: Gauges) {
+        self.gauges.push((self.gpus[index].uuid.clone(), gauges));
+        self.write();
+    }
+
     /// Takes a GPU off the machine: from now on the driver calls it lost.
     pub fn lose(&mut self, index: usize) {
         self.gpus.remove(index);
@@ -189,6 +211,12 @@ impl FakeNvml {
         for GpuProcess { uuid, pid, used_mib } in &self.processes {
             let used = used_mib.map_or("-1".into(), |mib| mib.to_string());
             text.push_str(&format!("process {uuid} {pid} {used}\n"));
+        }
+        for (uuid, Gauges { gpu, memory, temp, power, clocks }) in &self.gauges {
+            let ([draw, limit], [sm, memory_clock]) = (power, clocks);
+            text.push_str(&format!(
+                "gauges {uuid} {gpu} {memory} {temp} {draw} {limit} {sm} {memory_clock}\n"
+            ));
         }
         let aside = self.file.path().with_extension("new");
         std::fs::write(&aside, text).unwrap();

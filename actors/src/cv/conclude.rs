@@ -4,6 +4,7 @@ use engine_tracking::Metrics;
 
 use crate::outcome::{RunOutcome, Status};
 use crate::plan::{CvPlan, FailedCells};
+use crate::stop::StopMode;
 
 /// What the runs come to.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,9 +21,14 @@ impl Conclusion {
     }
 }
 
-/// Scores the runs of a cv. One cancelled cell makes the cv cancelled; a cell that did not complete otherwise does what
-/// the plan's `failed_cells` says; without any cell that ran to its end there is no score.
-pub(super) fn conclude<'a>(plan: &CvPlan, runs: impl IntoIterator<Item = &'a RunOutcome>) -> Conclusion {
+/// Scores the runs of a cv. In a cv that was stopped one cancelled cell makes it cancelled. A cell that did not
+/// complete otherwise, be it that it was stopped alone, does what the plan's `failed_cells` says; without any cell
+/// that ran to its end there is no score.
+pub(super) fn conclude<'a>(
+    plan: &CvPlan,
+    runs: impl IntoIterator<Item = &'a RunOutcome>,
+    stopped: Option<StopMode>,
+) -> Conclusion {
     let mut ended: Vec<Metrics> = Vec::new();
     let (mut missing, mut cancelled) = (0, 0);
     for run in runs {
@@ -32,9 +38,10 @@ pub(super) fn conclude<'a>(plan: &CvPlan, runs: impl IntoIterator<Item = &'a Run
             Status::Failed | Status::Pruned => missing += 1,
         }
     }
-    if cancelled > 0 {
+    if cancelled > 0 && stopped.is_some() {
         return Conclusion::without_score(Status::Cancelled);
     }
+    let missing = missing + cancelled;
     if ended.is_empty() {
         return Conclusion::without_score(Status::Failed);
     }
@@ -57,9 +64,13 @@ mod tests {
     use crate::testing::{cv_plan, run_outcome};
 
     fn of(policy: FailedCells, runs: &[(Status, f64)]) -> Conclusion {
+        of_stopped(policy, runs, None)
+    }
+
+    fn of_stopped(policy: FailedCells, runs: &[(Status, f64)], stopped: Option<StopMode>) -> Conclusion {
         let plan = CvPlan { failed_cells: policy, ..cv_plan("c", 3) };
         let runs: Vec<RunOutcome> = runs.iter().map(|(status, iou)| run_outcome(*status, *iou)).collect();
-        conclude(&plan, &runs)
+        conclude(&plan, &runs, stopped)
     }
 
     const ALL: [FailedCells; 3] = [FailedCells::FailCv, FailedCells::Worst, FailedCells::Ignore];
@@ -87,11 +98,25 @@ mod tests {
     }
 
     #[test]
-    fn a_cancelled_cell_cancels_the_cv_under_every_policy() {
+    fn a_cancelled_cell_cancels_a_cv_that_was_stopped_under_every_policy() {
+        let runs = [(Status::Complete, 0.5), (Status::Cancelled, 0.5), (Status::Failed, 0.1)];
         for policy in ALL {
-            let got = of(policy, &[(Status::Complete, 0.5), (Status::Cancelled, 0.5), (Status::Failed, 0.1)]);
+            let got = of_stopped(policy, &runs, Some(StopMode::Drain));
             assert_eq!(got, Conclusion::without_score(Status::Cancelled));
         }
+    }
+
+    #[test]
+    fn a_cell_that_was_stopped_alone_is_a_failed_one_to_its_cv() {
+        let stopped = [(Status::Complete, 0.5), (Status::Cancelled, 0.9)];
+        let failed = [(Status::Complete, 0.5), (Status::Failed, 0.9)];
+        for policy in ALL {
+            assert_eq!(of(policy, &stopped), of(policy, &failed));
+        }
+        assert_eq!(
+            of(FailedCells::Ignore, &[(Status::Cancelled, 0.5)]),
+            Conclusion::without_score(Status::Failed)
+        );
     }
 
     #[test]

@@ -255,7 +255,7 @@ impl State {
 
     fn score(&mut self) -> Vec<Effect> {
         self.phase = Phase::Scoring;
-        let concluded = conclude(&self.plan, self.ended());
+        let concluded = conclude(&self.plan, self.ended(), self.stop);
         self.outcome = Some(Box::new(CvOutcome {
             cv_name: self.plan.cv_name.clone(),
             cv_dir: self.plan.cv_dir.clone(),

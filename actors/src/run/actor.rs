@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, SpawnHandle, WrapFuture};
 use engine_devices::{Want, WorkerEvent};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 use super::StartRun;
 use super::effects::{Effect, Input, Room, Timer};
@@ -15,14 +14,16 @@ use super::state::{LeasedFrom, State};
 use super::worker::{Running, WorkerEvents, launch};
 use crate::devices::{AcquireLease, LeaseGuard};
 use crate::events::Event;
-use crate::limits::{TRACKER_DEADLINE, UNUSED_MAILBOX};
+use crate::limits::UNUSED_MAILBOX;
 use crate::outcome::{Cause, Failure, RunOutcome};
 use crate::plan::RunPlan;
 use crate::protocol::{RunOrder, ToWorker};
 use crate::stepwise::{Inputs, Stepwise, Stoppable, listen_for_stop};
-use crate::stop::{StopLine, StopMode, StopSignal};
-use crate::tracker::{CloseRun, Record, Track, TrackerActor};
+use crate::stop::{StopMode, StopSignal};
+use crate::tracker::{Record, Subject, TrackerActor};
 use crate::wiring::Wiring;
+
+mod tracking;
 
 /// The actor of one run; see the module.
 pub struct RunActor {
@@ -39,6 +40,7 @@ pub struct RunActor {
     delivery: Delivery,
     timers: HashMap<Timer, SpawnHandle>,
     tracker: Option<Addr<TrackerActor>>,
+    measured: Subject,
     started: Option<Instant>,
     ended: Option<Box<RunOutcome>>,
     outcome: Option<oneshot::Sender<RunOutcome>>,
@@ -73,6 +75,7 @@ impl RunActor {
             delivery: Delivery::Idle,
             timers: HashMap::new(),
             tracker: None,
+            measured: Subject::default(),
             started: None,
             ended: None,
             outcome: Some(start.outcome),
@@ -113,16 +116,6 @@ impl RunActor {
         ctx.spawn(lease.revoked().into_actor(self).map(|(), run, ctx| run.give_up_if_revoked(ctx)));
     }
 
-    /// Stops the run when a user of a back end asks for it.
-    fn listen_for_tracker(&mut self, mut asked: StopSignal, ctx: &mut Context<Self>) {
-        let asked = async move { asked.asked().await };
-        ctx.spawn(asked.into_actor(self).map(|mode, run, ctx| {
-            if let Some(mode) = mode {
-                run.take(Input::Stop(mode), ctx);
-            }
-        }));
-    }
-
     /// Gives the worker up where its device is gone; one that is being launched as soon as it stands.
     fn give_up_if_revoked(&mut self, ctx: &mut Context<Self>) {
         if self.worker.is_some() && self.lease.as_ref().is_some_and(|lease| lease.is_revoked()) {
@@ -139,6 +132,7 @@ impl RunActor {
             self.inputs.push(Input::LaunchFailed(why));
             return;
         };
+        self.measured.is_on(lease.grant());
         let launch = launch(Arc::clone(&self.wiring.launcher), Arc::clone(&self.plan), lease);
         ctx.spawn(launch.into_actor(self).map(move |launched, run, ctx| match launched {
             Ok((worker, events)) => {
@@ -168,6 +162,10 @@ impl RunActor {
                     run.take(Input::Said(Box::new(word)), ctx);
                     run.read(events, attempt, ctx);
                 }
+                Some(WorkerEvent::Printed(lines)) => {
+                    run.take(Input::Printed(lines), ctx);
+                    run.read(events, attempt, ctx);
+                }
                 Some(WorkerEvent::Exited(report)) => run.take(Input::Exited(report), ctx),
                 None => {
                     let reason = "the worker's supervising thread is gone".to_string();
@@ -175,34 +173,6 @@ impl RunActor {
                 }
             }
         }));
-    }
-
-    /// Hands the tracker what waits, one record at a time; then reads on.
-    fn deliver(&mut self, ctx: &mut Context<Self>) {
-        let (Delivery::Idle, Some(tracker)) = (self.delivery, self.tracker.clone()) else { return };
-        let Some(record) = self.records.pop_front() else { return };
-        self.delivery = Delivery::UnderWay;
-        let send = async move { timeout(TRACKER_DEADLINE, tracker.send(Track(record))).await };
-        ctx.spawn(send.into_actor(self).map(|sent, run, ctx| {
-            run.delivery = Delivery::Idle;
-            if !matches!(sent, Ok(Ok(()))) {
-                run.lose_tracker();
-            }
-            run.deliver(ctx);
-            if run.delivery == Delivery::Idle {
-                if let Some(events) = run.unread.take() {
-                    run.read(events, run.attempt, ctx);
-                }
-                run.close_if_asked(ctx);
-            }
-        }));
-    }
-
-    fn lose_tracker(&mut self) {
-        self.tracker = None;
-        self.records.clear();
-        let message = format!("the tracker of `{}` is lost: its files are not continued", self.plan.run_name);
-        self.wiring.bus.publish(Event::Warned { message });
     }
 
     fn send_start(&mut self, attempt: u32) {
@@ -248,43 +218,6 @@ impl RunActor {
         if let Some(handle) = self.timers.remove(&timer) {
             ctx.cancel_future(handle);
         }
-    }
-
-    fn publish(&mut self, event: Event, ctx: &mut Context<Self>) {
-        if self.tracker.is_some() && !matches!(event, Event::RunProgressed { .. }) {
-            self.records.push_back(Record::Happened(Box::new(event.clone())));
-            self.deliver(ctx);
-        }
-        self.wiring.bus.publish(event);
-    }
-
-    fn close_tracker(&mut self, mut outcome: Box<RunOutcome>, ctx: &mut Context<Self>) {
-        outcome.duration_secs = self.started.map_or(0.0, |started| started.elapsed().as_secs_f64());
-        if self.tracker.is_some() {
-            self.records.push_back(Record::Happened(Box::new(finished(&self.plan, &outcome))));
-        }
-        self.ended = Some(outcome);
-        self.deliver(ctx);
-        if self.delivery == Delivery::Idle {
-            self.close_if_asked(ctx);
-        }
-    }
-
-    /// Closes the files once the outcome is known and nothing waits to be written.
-    fn close_if_asked(&mut self, ctx: &mut Context<Self>) {
-        if self.ended.is_none() {
-            return;
-        }
-        let Some(tracker) = self.tracker.take() else {
-            return self.take(Input::TrackerClosed, ctx);
-        };
-        let close = async move { timeout(TRACKER_DEADLINE, tracker.send(CloseRun)).await };
-        ctx.spawn(close.into_actor(self).map(|closed, run, ctx| {
-            if !matches!(closed, Ok(Ok(()))) {
-                run.lose_tracker();
-            }
-            run.take(Input::TrackerClosed, ctx);
-        }));
     }
 
     fn report(&mut self, ctx: &mut Context<Self>) {
@@ -338,14 +271,7 @@ impl Stepwise for RunActor {
                     lease.out_of_memory(cause);
                 }
             }
-            Effect::OpenTracker => {
-                let back_ends = (self.wiring.trackers)(&self.plan);
-                let plan = Arc::clone(&self.plan);
-                let (line, asked) = StopLine::new();
-                let tracker = TrackerActor::new(plan, back_ends, self.wiring.bus.clone(), line);
-                self.tracker = Some(tracker.start());
-                self.listen_for_tracker(asked, ctx);
-            }
+            Effect::OpenTracker => self.open_tracker(ctx),
             Effect::Launch { attempt } => self.launch(attempt, ctx),
             Effect::SendStart { attempt } => self.send_start(attempt),
             Effect::SendStop => self.send(ToWorker::Stop),
@@ -354,17 +280,15 @@ impl Stepwise for RunActor {
                     worker.kill();
                 }
             }
-            Effect::DropWorker => self.worker = None,
+            Effect::DropWorker => {
+                self.measured.is_gone();
+                self.worker = None;
+            }
             Effect::Arm(timer) => self.arm(timer, ctx),
             Effect::Disarm(timer) => self.disarm(timer, ctx),
-            Effect::Track(points) => {
-                self.records.push_back(Record::Points(points));
-                self.deliver(ctx);
-            }
-            Effect::TrackFigures(figures) => {
-                self.records.push_back(Record::Figures(figures));
-                self.deliver(ctx);
-            }
+            Effect::Track(points) => self.track(Record::Points(points), ctx),
+            Effect::TrackFigures(figures) => self.track(Record::Figures(figures), ctx),
+            Effect::TrackPrinted(lines) => self.track(Record::Printed(lines), ctx),
             Effect::Publish(event) => self.publish(event, ctx),
             Effect::CloseTracker(outcome) => self.close_tracker(outcome, ctx),
             Effect::Report => self.report(ctx),

@@ -23,6 +23,8 @@ pub(crate) enum Input {
     LaunchFailed(Failure),
     /// The worker speaks.
     Said(Box<FromWorker>),
+    /// The worker printed these lines.
+    Printed(Vec<String>),
     /// The worker can not be spoken to.
     Unreachable { reason: String },
     /// The worker is gone; nothing more comes from it.
@@ -92,8 +94,10 @@ pub(crate) enum Effect {
     Disarm(Timer),
     /// Hand values to the tracker, before anything else is read from the worker.
     Track(Vec<MetricPoint>),
-    /// Hands figures to the tracker.
+    /// Hand figures to the tracker, before anything else is read from the worker.
     TrackFigures(Vec<Figure>),
+    /// Hand what the worker printed to the tracker, before anything else is read from it.
+    TrackPrinted(Vec<String>),
     /// Tell the world.
     Publish(Event),
     /// Close the run's files; the outcome lacks its duration still.
@@ -114,6 +118,7 @@ impl Input {
             Self::Launched => "launched",
             Self::LaunchFailed(_) => "launch-failed",
             Self::Said(_) => "said",
+            Self::Printed(_) => "printed",
             Self::Unreachable { .. } => "unreachable",
             Self::Exited(_) => "exited",
             Self::TimeUp(_) => "time-up",

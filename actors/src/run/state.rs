@@ -130,6 +130,10 @@ impl State {
             (_, Input::Said(word)) if self.worker == WorkerIs::Alive || self.worker == WorkerIs::Killed => {
                 self.hear(*word)
             }
+            // Printing is no sign of progress, nor of life: a worker may hang and print.
+            (Phase::Starting | Phase::Training | Phase::Stopping, Input::Printed(lines)) => {
+                vec![Effect::TrackPrinted(lines)]
+            }
             (Phase::Starting | Phase::Training, Input::Unreachable { reason }) => {
                 self.give_up_on_worker(failure(Cause::Lost, reason))
             }

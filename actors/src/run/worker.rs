@@ -66,6 +66,7 @@ fn sink(says: mpsc::Sender<WorkerEvent<FromWorker>>, lease: Arc<LeaseGuard>) -> 
     let mut is_finished = false;
     Box::new(move |event| {
         match &event {
+            WorkerEvent::Printed(_) => {}
             WorkerEvent::Message(word) => is_finished |= matches!(word, FromWorker::Finished(_)),
             WorkerEvent::Exited(report) => {
                 // A run that broke off may not have used what the next one will.

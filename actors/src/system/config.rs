@@ -10,7 +10,6 @@ use engine_devices::{DeviceInfo, Placement, RunsPerDevice};
 use crate::devices::GpuReader;
 use crate::limits::Timers;
 use crate::ports::{Ids, TrackerFactory, WorkerLauncher};
-use crate::tracker::file_trackers;
 
 /// What a system runs on and how.
 pub struct SystemConfig {
@@ -28,6 +27,8 @@ pub struct SystemConfig {
     pub progress_timeout: Duration,
     /// Makes run ids.
     pub ids: Box<dyn Ids>,
+    /// Makes what tracks a run besides the files in its folder; [`no_trackers`](crate::ports::no_trackers) for nothing.
+    pub trackers: Arc<TrackerFactory>,
 }
 
 impl fmt::Debug for SystemConfig {
@@ -43,19 +44,12 @@ impl fmt::Debug for SystemConfig {
 }
 
 /// What is rarely other than the default.
+#[derive(Default)]
 pub struct SystemOptions {
     /// Durations a run is held to; `progress` comes from [`SystemConfig::progress_timeout`].
     pub timers: Timers,
-    /// Makes the tracking back ends of a run; by default the files in its folder.
-    pub trackers: Arc<TrackerFactory>,
     /// Reads the memory of GPUs; by default from their driver.
     pub gpus: GpuReader,
-}
-
-impl Default for SystemOptions {
-    fn default() -> Self {
-        Self { timers: Timers::default(), trackers: Arc::new(file_trackers), gpus: GpuReader::default() }
-    }
 }
 
 impl fmt::Debug for SystemOptions {

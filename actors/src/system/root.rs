@@ -6,6 +6,7 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, System, WrapFuture,
 };
 use engine_devices::DeviceLocks;
+use engine_devices::usage::HostMeter;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -53,9 +54,17 @@ impl Root {
         bus: EventBus,
         shutdown: StopSignal,
     ) -> Self {
-        let SystemConfig { devices, packing, lock_dir: _, placement, launcher, progress_timeout, ids } =
-            config;
-        let SystemOptions { timers, trackers, gpus } = options;
+        let SystemConfig {
+            devices,
+            packing,
+            lock_dir: _,
+            placement,
+            launcher,
+            progress_timeout,
+            ids,
+            trackers,
+        } = config;
+        let SystemOptions { timers, gpus } = options;
         let manager =
             DeviceManager::new(devices, packing, bus.clone()).with_locks(locks).with_gpu_reader(gpus);
         let wiring = Wiring {
@@ -66,6 +75,7 @@ impl Root {
             trackers,
             ids: Arc::new(Mutex::new(ids)),
             placement,
+            host: Arc::new(HostMeter::new()),
             timers: crate::limits::Timers { progress: progress_timeout, ..timers },
         };
         Self { wiring: Arc::new(wiring), jobs: Vec::new(), shutdown: Some(shutdown) }

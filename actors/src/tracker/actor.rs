@@ -1,18 +1,22 @@
-//! The actor between a RunActor and the thread of its back ends.
+//! The actor between a RunActor and the threads of its back ends.
 
 use std::sync::Arc;
-use std::thread;
+use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AtomicResponse, Context, Handler, WrapFuture};
+use engine_devices::usage::HostMeter;
 use tokio::sync::{mpsc, oneshot};
 
-use super::back_ends::BackEnds;
-use super::{CloseRun, Record, Track};
+use super::drive::{Order, Tracking};
+use super::files::file_trackers;
+use super::meter::{Metering, Rhythm, Subject};
+use super::seat::Seat;
+use super::{CloseRun, Track};
 use crate::bus::EventBus;
 use crate::events::Event;
-use crate::limits::{TRACKER_MAILBOX, TRACKER_QUEUE};
+use crate::limits::{FIRST_SAMPLE, RUN_LINE_QUEUE, SAMPLE_PERIOD, TRACKER_MAILBOX, TRACKER_QUEUE};
 use crate::plan::RunPlan;
-use crate::ports::{RunLine, Tracker};
+use crate::ports::{RunLine, TrackerFactory};
 use crate::stop::StopLine;
 
 /// The actor of one run's tracking; see the module.
@@ -20,44 +24,53 @@ pub struct TrackerActor {
     queue: mpsc::Sender<Order>,
 }
 
-enum Order {
-    Keep(Record),
-    Close(oneshot::Sender<()>),
+/// What the tracking of a run is made of.
+pub(crate) struct Tracked {
+    /// The run.
+    pub(crate) plan: Arc<RunPlan>,
+    /// Makes its back ends besides its files.
+    pub(crate) trackers: Arc<TrackerFactory>,
+    /// Hears what the back ends publish.
+    pub(crate) bus: EventBus,
+    /// What a back end stops the run with, where its users can ask for that.
+    pub(crate) stop: StopLine,
+    /// Measures the machine, for all runs.
+    pub(crate) host: Arc<HostMeter>,
+    /// Who is measured.
+    pub(crate) subject: Subject,
+    /// Time a back end has for a call.
+    pub(crate) patience: Duration,
 }
 
 impl TrackerActor {
-    /// An actor with its thread under way, which opens the back ends first thing.
-    ///
-    /// `stop` is what a back end stops the run with, where its users can ask for that.
-    pub(crate) fn new(plan: Arc<RunPlan>, all: Vec<Box<dyn Tracker>>, bus: EventBus, stop: StopLine) -> Self {
+    /// An actor with its tracking under way, which opens the back ends first thing. To be called on the arbiter.
+    pub(crate) fn new(tracked: Tracked) -> Self {
+        let Tracked { plan, trackers, bus, stop, host, subject, patience } = tracked;
         let (queue, orders) = mpsc::channel(TRACKER_QUEUE);
-        let name = format!("track-{}", plan.run_id);
-        let run_name = plan.run_name.clone();
-        let warn = bus.clone();
-        let line = RunLine::new(bus, stop);
-        let spawned = thread::Builder::new().name(name).spawn(move || drive(plan, all, &line, orders));
-        if let Err(error) = spawned {
-            // The queue's other end is gone with the thread, so every record is dropped from here on.
-            let message = format!("`{run_name}` is not tracked: no thread for its files ({error})");
-            warn.publish(Event::Warned { message });
-        }
+        let (log, published) = mpsc::channel(RUN_LINE_QUEUE);
+        let line = RunLine::new(bus, log, stop);
+        let files = Seat::take(file_trackers(&plan), Arc::clone(&plan), line.clone());
+        let files = files
+            .inspect_err(|error| {
+                let message =
+                    format!("the files of `{}` are not kept: no thread for them ({error})", plan.run_name);
+                line.publish(Event::Warned { message });
+            })
+            .ok();
+        let weak = queue.downgrade();
+        let measured = Arc::clone(&plan);
+        let meter = move || {
+            let rhythm = Rhythm { first: FIRST_SAMPLE, period: SAMPLE_PERIOD };
+            let name = format!("meter-{}", measured.run_id);
+            Metering::start(name, rhythm, (host, &measured.run_dir), subject, weak)
+                .inspect_err(|error| tracing::warn!(%error, "a run goes unmeasured"))
+                .ok()
+        };
+        // Outlives the actor by the time the back ends take to close.
+        drop(actix::spawn(
+            Tracking::new(plan, files, line, patience).drive(trackers, orders, published, meter),
+        ));
         Self { queue }
-    }
-}
-
-fn drive(plan: Arc<RunPlan>, all: Vec<Box<dyn Tracker>>, line: &RunLine, mut orders: mpsc::Receiver<Order>) {
-    let mut back_ends = BackEnds::open(plan, all, line.clone());
-    loop {
-        match orders.blocking_recv() {
-            Some(Order::Keep(record)) => back_ends.record(&record),
-            Some(Order::Close(closed)) => {
-                back_ends.close();
-                // A RunActor that is gone needs no answer.
-                closed.send(()).unwrap_or_default();
-                return;
-            }
-            None => return back_ends.close(),
-        }
     }
 }
 
@@ -90,7 +103,7 @@ impl Handler<CloseRun> for TrackerActor {
         let queue = self.queue.clone();
         let close = async move {
             let (closed, done) = oneshot::channel();
-            // Closed already, or without a thread: then there is nothing to wait for.
+            // Closed already: then there is nothing to wait for.
             if queue.send(Order::Close(closed)).await.is_ok() {
                 done.await.unwrap_or_default();
             }

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::Record;
+use super::seat::Left;
 use crate::events::Event;
 use crate::plan::RunPlan;
 use crate::ports::{RunLine, Tracker, TrackerError};
@@ -16,12 +17,17 @@ pub(super) struct BackEnds {
 }
 
 impl BackEnds {
-    /// Opens them all.
-    pub(super) fn open(plan: Arc<RunPlan>, all: Vec<Box<dyn Tracker>>, line: RunLine) -> Self {
-        let mut back_ends = Self { plan, working: all, line: line.clone() };
-        let plan = Arc::clone(&back_ends.plan);
-        back_ends.each(|tracker| tracker.open(&plan, &line));
-        back_ends
+    pub(super) fn new(plan: Arc<RunPlan>, all: Vec<Box<dyn Tracker>>, line: RunLine) -> Self {
+        Self { plan, working: all, line }
+    }
+
+    pub(super) fn left(&self) -> Left {
+        if self.working.is_empty() { Left::None } else { Left::Some }
+    }
+
+    pub(super) fn open(&mut self) {
+        let (plan, line) = (Arc::clone(&self.plan), self.line.clone());
+        self.each(|tracker| tracker.open(&plan, &line));
     }
 
     pub(super) fn record(&mut self, record: &Record) {
@@ -29,11 +35,13 @@ impl BackEnds {
             Record::Points(points) => self.each(|tracker| tracker.points(points)),
             Record::Figures(figures) => self.each(|tracker| tracker.figures(figures)),
             Record::Printed(lines) => self.each(|tracker| tracker.printed(lines)),
+            Record::Measured(sample) => self.each(|tracker| tracker.system(sample)),
             Record::Happened(event) => self.each(|tracker| tracker.event(event)),
         }
     }
 
-    pub(super) fn close(mut self) {
+    /// Nothing is to be asked of them afterwards.
+    pub(super) fn close(&mut self) {
         self.each(|tracker| tracker.close());
     }
 
@@ -110,7 +118,10 @@ mod tests {
         };
         let all = vec![fake(&broken, breaks_at), fake(&sound, "")];
         let (stop, _run) = StopLine::new();
-        let mut back_ends = BackEnds::open(Arc::new(run_plan("r")), all, RunLine::new(bus, stop));
+        let (log, _logged) = tokio::sync::mpsc::channel(8);
+        let mut back_ends = BackEnds::new(Arc::new(run_plan("r")), all, RunLine::new(bus, log, stop));
+        assert_eq!(back_ends.left(), Left::Some);
+        back_ends.open();
         back_ends.record(&Record::Points(vec![]));
         back_ends.record(&Record::Happened(Box::new(Event::Warned { message: "x".into() })));
         back_ends.close();

@@ -1,7 +1,7 @@
 //! What a TrackerActor hears and answers.
 
 use actix::Message;
-use engine_tracking::{Figure, MetricPoint};
+use engine_tracking::{Figure, MetricPoint, Metrics};
 
 use crate::events::Event;
 
@@ -14,6 +14,8 @@ pub enum Record {
     Figures(Vec<Figure>),
     /// Lines the worker printed, in order, without their ends.
     Printed(Vec<String>),
+    /// How busy machine and worker are.
+    Measured(Metrics),
     /// Something happened to the run.
     Happened(Box<Event>),
 }
@@ -29,7 +31,8 @@ const _: () = assert!(size_of::<Track>() <= 32);
 
 /// The run is over. Sent once by the run's RunActor, after the last record; records after it are dropped.
 ///
-/// Answered when every back end has closed. If it never comes, the files are closed when the actor is dropped.
+/// Answered when every back end has closed, or was given up. If it never comes, they are closed when the actor is
+/// dropped.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct CloseRun;

@@ -13,7 +13,7 @@ use engine_actors::devices::{AcquireLease, DeviceManager, GpuReader, LeaseGuard,
 use engine_actors::events::Event;
 use engine_actors::limits::PROGRESS_TIMEOUT;
 use engine_actors::plan::{Cell, CvPlan, FailedCells, Hyperparameters, RunPlan, RunTask};
-use engine_actors::ports::Ids;
+use engine_actors::ports::{Ids, no_trackers};
 use engine_actors::protocol::{FromWorker, PROTOCOL_VERSION, RunSummary, ToWorker};
 use engine_actors::score::Scoring;
 use engine_actors::{ActorSystem, StartError, SystemConfig, SystemOptions};
@@ -244,6 +244,7 @@ impl Rig {
                 launcher: Arc::new(ThreadLauncher::new(Arc::new(body))),
                 progress_timeout: PROGRESS_TIMEOUT,
                 ids: Box::new(Counted(0)),
+                trackers: Arc::new(no_trackers),
             },
             options,
         )

@@ -10,11 +10,14 @@ use engine_actors::limits::Timers;
 use engine_actors::plan::{
     AfterTune, Cell, CvPlan, FailedCells, Hyperparameters, RunPlan, RunTask, TunePlan,
 };
-use engine_actors::ports::{Ids, Sampler};
+use engine_actors::ports::{Ids, Sampler, TrackerFactory, no_trackers};
 use engine_actors::protocol::{FromWorker, PROTOCOL_VERSION, RunOrder, RunSummary, ToWorker};
 use engine_actors::score::Scoring;
 use engine_actors::{ActorSystem, SystemConfig, SystemOptions};
-use engine_devices::{Accelerator, DeviceInfo, RunsPerDevice, Strategy, ThreadLauncher, WorkerPort, select};
+use engine_devices::{
+    Accelerator, DeviceInfo, EventSink, Launch, LaunchError, Launcher, RunsPerDevice, Strategy,
+    ThreadLauncher, WorkerEvent, WorkerPort, select,
+};
 use engine_tracking::MetricPoint;
 use tempfile::TempDir;
 use tokio::sync::broadcast;
@@ -88,7 +91,7 @@ impl Stage {
         devices: u32,
         work: impl Fn(&RunOrder, &mut Talk) -> Act + Send + Sync + 'static,
     ) -> Self {
-        Self::with_options(strategy, devices, SystemOptions::default(), work)
+        Self::custom(strategy, devices, Custom::default(), work)
     }
 
     pub fn with(
@@ -97,13 +100,13 @@ impl Stage {
         timers: Timers,
         work: impl Fn(&RunOrder, &mut Talk) -> Act + Send + Sync + 'static,
     ) -> Self {
-        Self::with_options(strategy, devices, SystemOptions { timers, ..SystemOptions::default() }, work)
+        Self::custom(strategy, devices, Custom { timers, ..Custom::default() }, work)
     }
 
-    pub fn with_options(
+    pub fn custom(
         strategy: Strategy,
         devices: u32,
-        options: SystemOptions,
+        Custom { timers, trackers, ids, prints }: Custom,
         work: impl Fn(&RunOrder, &mut Talk) -> Act + Send + Sync + 'static,
     ) -> Self {
         let at_once = AtOnce::default();
@@ -127,10 +130,12 @@ impl Stage {
             packing: RunsPerDevice::ONE,
             lock_dir: None,
             placement: strategy.placement(devices as usize, RunsPerDevice::ONE).unwrap(),
-            launcher: Arc::new(ThreadLauncher::new(Arc::new(body))),
-            progress_timeout: options.timers.progress,
-            ids: Box::new(Counted(0)),
+            launcher: Arc::new(Printing { threads: ThreadLauncher::new(Arc::new(body)), prints }),
+            progress_timeout: timers.progress,
+            ids,
+            trackers,
         };
+        let options = SystemOptions { timers, ..SystemOptions::default() };
         let system = ActorSystem::start_with(config, options).unwrap();
         let leases = system.subscribe();
         Self { system, folder: tempfile::tempdir().unwrap(), at_once, leases }
@@ -224,6 +229,52 @@ fn rate(rate: u32) -> Hyperparameters {
 fn cpus(count: u32) -> Vec<DeviceInfo> {
     let named: Vec<String> = (0..count).map(|index| index.to_string()).collect();
     select(Accelerator::Cpu, &named).unwrap()
+}
+
+/// What is rarely other than the default.
+pub struct Custom {
+    pub timers: Timers,
+    pub trackers: Arc<TrackerFactory>,
+    pub ids: Box<dyn Ids>,
+    /// What a worker prints before each of its words and before its end.
+    pub prints: Vec<String>,
+}
+
+impl Default for Custom {
+    fn default() -> Self {
+        let (trackers, ids) = (Arc::new(no_trackers), Box::new(Counted(0)));
+        Self { timers: Timers::default(), trackers, ids, prints: Vec::new() }
+    }
+}
+
+/// Threads that print as processes do.
+struct Printing {
+    threads: ThreadLauncher<ToWorker, FromWorker>,
+    prints: Vec<String>,
+}
+
+impl Launcher<ToWorker, FromWorker> for Printing {
+    fn launch(
+        &self,
+        launch: &Launch<'_>,
+        mut sink: EventSink<FromWorker>,
+    ) -> Result<Box<dyn engine_devices::Worker<ToWorker>>, LaunchError> {
+        let prints = self.prints.clone();
+        let sink = move |event| {
+            let is_heard = prints.is_empty() || sink(WorkerEvent::Printed(prints.clone()));
+            sink(event) && is_heard
+        };
+        self.threads.launch(launch, Box::new(sink))
+    }
+}
+
+/// Ids that no thread can be named by, so that the actor of a run panics when it names one.
+pub struct Unusable;
+
+impl Ids for Unusable {
+    fn run_id(&mut self) -> String {
+        "\0".into()
+    }
 }
 
 struct Counted(u32);

@@ -8,6 +8,7 @@ mod amd;
 mod cores;
 mod device;
 mod error;
+mod gauges;
 mod gpu;
 mod list;
 mod machine;
@@ -18,6 +19,7 @@ mod visible;
 
 pub use device::{Accelerator, DeviceId, DeviceInfo, DeviceKind, Token, Vendor};
 pub use error::InventoryError;
+pub(crate) use gauges::{GpuGauges, gpu_gauges};
 pub use gpu::{
     ComputeMode, Gpu, GpuMemory, GpuProcess, NoGpu, gpu_memory, gpu_process_memory, gpu_processes,
 };

@@ -29,6 +29,16 @@ impl<Out> Listener<Out> {
         self.attention == Attention::Listening
     }
 
+    /// Passes on what the worker printed, to whoever still listens. One who turns away is known to at the next message.
+    pub(super) fn printed(&mut self, lines: Vec<String>) {
+        if self.attention == Attention::Listening
+            && !lines.is_empty()
+            && !self.tell(WorkerEvent::Printed(lines))
+        {
+            self.attention = Attention::TurnedAway;
+        }
+    }
+
     /// The last event of all; taking the listener keeps W-1.
     pub(super) fn exited(mut self, report: ExitReport) {
         self.tell(WorkerEvent::Exited(report));

@@ -28,7 +28,11 @@ impl HostMemory {
     /// # Sources
     /// proc_pid_status(5), `VmRSS` and `VmHWM`.
     pub(super) fn of(process: impl Display) -> Self {
-        let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+        Self::read(Path::new(&format!("/proc/{process}/status")))
+    }
+
+    fn read(status: &Path) -> Self {
+        let status = fs::read_to_string(status).unwrap_or_default();
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;
             let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -47,6 +51,11 @@ impl HostMemory {
             tracing::debug!(%error, "the peak of this process's memory was not reset");
         }
     }
+}
+
+/// Resident memory of a process by its id, under this root; none of one that has ended.
+pub(crate) fn resident_bytes(root: &Path, pid: u32) -> Option<u64> {
+    HostMemory::read(&root.join(format!("proc/{pid}/status"))).resident_bytes
 }
 
 /// The largest memory seen of a worker. A process takes its own record with it, so it is looked at while it lives: with

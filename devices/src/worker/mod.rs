@@ -29,6 +29,7 @@ pub use error::{AttachError, LaunchError, PortError, SendError};
 pub use group::{
     FollowError, Follower, GroupLauncher, Heard, Judge, Lead, Patience, ReservedPort, SessionError, Whose,
 };
+pub(crate) use memory::resident_bytes;
 pub use port::{WorkerPort, WorkerReceiver, WorkerSender};
 pub use process::ProcessLauncher;
 pub use thread::ThreadLauncher;
@@ -51,6 +52,9 @@ pub const OUTBOX_BOUND: usize = 64;
 pub enum WorkerEvent<Out> {
     /// The worker said this.
     Message(Out),
+    /// The worker, a process, printed these lines, oldest first and without their ends. Of one that prints more than is
+    /// taken the oldest are not here, and `… n lines were not kept` stands in their place.
+    Printed(Vec<String>),
     /// The worker is gone; nothing follows.
     Exited(ExitReport),
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::error::PortError;
 use super::memory::HostMemory;
+use super::stderr::mark_end_of_turn;
 use super::wire::{AfterWork, Over, Saying};
 use crate::frame::{self, FrameError};
 
@@ -136,7 +137,17 @@ impl<Out: Serialize> WorkerSender<Out> {
     /// A thread always leaves: its launcher starts another for less.
     pub fn work_is_over(&self, wish: AfterWork) -> AfterWork {
         let Line::Pipe { pipe, at_most } = &self.line else { return AfterWork::Leaves };
-        let then = if wish == AfterWork::Rests { *at_most } else { AfterWork::Leaves };
+        let then = match (wish, *at_most) {
+            // What it prints from then on is another run's.
+            (AfterWork::Rests, AfterWork::Rests) => match mark_end_of_turn() {
+                Ok(()) => AfterWork::Rests,
+                Err(error) => {
+                    tracing::debug!(%error, "a worker can not part its runs' lines");
+                    AfterWork::Leaves
+                }
+            },
+            _ => AfterWork::Leaves,
+        };
         let over: Saying<'_, Out> = Saying::Over(Over { then, memory: HostMemory::of("self") });
         match write(pipe, &over) {
             Ok(()) if then == AfterWork::Rests => {

@@ -16,7 +16,7 @@ use super::error::LaunchError;
 use super::listener::Listener;
 use super::memory::{OomKills, PERIOD, PeakMemory};
 use super::reap::{ProcessGroup, Reaped, Turn};
-use super::stderr::StderrDrain;
+use super::stderr::{Printed, StderrDrain};
 use super::warm::Berth;
 use super::wire::{AfterWork, Heard, Over};
 use super::{Exit, ExitReport};
@@ -105,7 +105,7 @@ impl Supervisor {
         // Dropped with this thread: whoever waits for the worker's end waits for that.
         let (_alive, ended) = bounded::<()>(0);
         loop {
-            let end = hear(&mut stdout, &group, &mut listener, &memory);
+            let end = hear(&mut stdout, &group, &mut listener, &memory, &stderr);
             let done = match (&end, &mut berth) {
                 (End::Rests(over), Some(berth)) if group.end_turn() => Some((*over, berth)),
                 _ => None,
@@ -117,15 +117,19 @@ impl Supervisor {
                         Exit::Protocol(format!("the end of the process could not be observed: {error}"))
                     }
                 };
-                return listener.exited(report(exit, stderr.finish(), &memory));
+                return conclude(listener, exit, stderr.finish(), &memory);
             };
-            let parked = if berth.proves(over, &group) { berth.park(&group, inbox, &ended) } else { None };
+            let printed = stderr.end_turn();
+            let may_rest = printed.is_some() && berth.proves(over, &group);
+            let parked =
+                if may_rest { berth.park(&group, inbox, (&ended, stderr.between_turns())) } else { None };
             let Some(parked) = parked else {
                 group.kill();
                 self.reap_quietly(&group, &mut child);
-                return listener.exited(report(Exit::Rested, stderr.finish(), &memory));
+                let printed = printed.unwrap_or_else(|| stderr.finish());
+                return conclude(listener, Exit::Rested, printed, &memory);
             };
-            listener.exited(report(Exit::Rested, stderr.take(), &memory));
+            conclude(listener, Exit::Rested, printed.unwrap_or_default(), &memory);
             let Some(sink) = parked.order(&group) else {
                 group.kill();
                 return self.reap_quietly(&group, &mut child);
@@ -153,7 +157,7 @@ impl Supervisor {
             return Err(LaunchError::Lost { name: self.name.clone() });
         };
         let refused = |source| LaunchError::Thread { name: self.name.clone(), source };
-        let drain = StderrDrain::start(&self.name, stderr).map_err(refused)?;
+        let drain = StderrDrain::start(&self.name, child.id(), stderr).map_err(refused)?;
         let memory = Arc::clone(memory);
         thread::Builder::new()
             .name(format!("stdin {}", self.name))
@@ -215,11 +219,13 @@ fn hear<Out: DeserializeOwned>(
     group: &ProcessGroup,
     listener: &mut Listener<Out>,
     memory: &PeakMemory,
+    stderr: &StderrDrain,
 ) -> End {
     loop {
         match frame::read(stdout) {
             Ok(Some(Heard::Said(message))) => {
                 memory.look();
+                listener.printed(stderr.take());
                 if !listener.hears(message) {
                     group.kill();
                 }
@@ -256,10 +262,14 @@ fn judge(reaped: &Reaped, end: End, killed_here: bool, out_of_memory: impl Fn() 
     }
 }
 
-fn report(exit: Exit, stderr_tail: Vec<String>, memory: &PeakMemory) -> ExitReport {
+/// Tells a listener the last of a worker.
+fn conclude<Out>(mut listener: Listener<Out>, exit: Exit, printed: Printed, memory: &PeakMemory) {
+    let Printed { lines, tail: stderr_tail } = printed;
+    listener.printed(lines);
     let seen = memory.take();
     let (peak_memory_bytes, peak_device_memory_bytes) = (seen.host_bytes, seen.device_bytes);
-    ExitReport { stderr_tail, peak_memory_bytes, peak_device_memory_bytes, ..ExitReport::bare(exit) }
+    let bare = ExitReport::bare(exit);
+    listener.exited(ExitReport { stderr_tail, peak_memory_bytes, peak_device_memory_bytes, ..bare });
 }
 
 #[cfg(test)]

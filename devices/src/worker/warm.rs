@@ -27,6 +27,7 @@ use serde::de::DeserializeOwned;
 use super::error::LaunchError;
 use super::process::{ProcessLauncher, ProcessWorker};
 use super::reap::{ProcessGroup, is_alone};
+use super::stderr::BetweenTurns;
 use super::wire::Over;
 use super::{EventSink, Launch, Launcher, Worker};
 use crate::inventory::{DeviceId, DeviceKind};
@@ -137,6 +138,7 @@ struct Parked<In, Out> {
     group: Arc<ProcessGroup>,
     inbox: Sender<In>,
     next: Sender<EventSink<Out>>,
+    printed: BetweenTurns,
     /// Closed with the worker's supervising thread.
     ended: Receiver<()>,
 }
@@ -178,8 +180,9 @@ impl<In, Out> Drop for Pool<In, Out> {
 impl<In, Out> Parked<In, Out> {
     /// Gives the worker other work; the sink comes back if it is gone.
     fn rouse(self, sink: EventSink<Out>) -> Result<ProcessWorker<In>, EventSink<Out>> {
-        let Self { group, inbox, next, .. } = self;
+        let Self { group, inbox, next, printed, .. } = self;
         let turn = group.turn();
+        printed.forget();
         next.send(sink).map_err(|unheard| unheard.0)?;
         Ok(ProcessWorker { group, turn, inbox })
     }
@@ -228,7 +231,7 @@ impl<In, Out> Berth<In, Out> {
         &self,
         group: &Arc<ProcessGroup>,
         inbox: &Sender<In>,
-        ended: &Receiver<()>,
+        (ended, printed): (&Receiver<()>, BetweenTurns),
     ) -> Option<Resting<In, Out>> {
         let pool = self.pool.upgrade()?;
         let (next, order) = bounded(1);
@@ -237,7 +240,8 @@ impl<In, Out> Berth<In, Out> {
             Entry::Occupied(_) => return None,
             Entry::Vacant(free) => {
                 let (key, group) = (self.key.clone(), Arc::clone(group));
-                free.insert(Parked { key, group, inbox: inbox.clone(), next, ended: ended.clone() });
+                let (inbox, ended) = (inbox.clone(), ended.clone());
+                free.insert(Parked { key, group, inbox, next, printed, ended });
             }
         }
         Some(Resting { pool: Weak::clone(&self.pool), device, order, until: Instant::now() + self.idle })

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use engine_actors::ports::WorkerLauncher;
+use engine_actors::ports::{WorkerLauncher, no_trackers};
 use engine_actors::system::{ActorSystem, SystemConfig};
 use engine_devices::{
     Accelerator, DeviceInfo, DeviceKind, Lead, RunsPerDevice, Strategy, inventory, select_among,
@@ -159,6 +159,7 @@ impl EngineBuilder {
             launcher,
             progress_timeout: self.progress_timeout,
             ids: Box::new(Names::new(layout.clone())?),
+            trackers: Arc::new(no_trackers),
         })?;
         let (names, lead) = (Mutex::new(names), self.lead);
         Ok(Engine { inner: Arc::new(Inner { system, layout, names, devices, _lead: lead }) })

@@ -25,9 +25,10 @@ impl State {
 
     fn hear_hello(&mut self, word: &FromWorker) -> Vec<Effect> {
         match word {
-            FromWorker::Hello { protocol: PROTOCOL_VERSION, .. } => {
+            FromWorker::Hello { protocol: PROTOCOL_VERSION, pid } => {
                 self.phase = Phase::Training;
-                vec![Effect::SendStart { attempt: self.attempts }]
+                let ready = Event::WorkerReady { run_id: self.plan.run_id.clone(), pid: *pid };
+                vec![Effect::SendStart { attempt: self.attempts }, Effect::Publish(ready)]
             }
             FromWorker::Hello { protocol, .. } => self.give_up_on_worker(failure(
                 Cause::Configuration,

@@ -220,6 +220,50 @@ fn cancel_asks_the_worker_and_kills_it_after_the_deadline() {
 }
 
 #[test]
+fn cancelling_a_run_that_waits_to_be_tried_again_ends_it() {
+    for leased_from in [LeasedFrom::Manager, LeasedFrom::Cv] {
+        let mut state = training(leased_from);
+        assert_eq!(state.apply(exited(Exit::Signal(9))).last(), Some(&Effect::Arm(Timer::Backoff)));
+        let effects = state.apply(Input::Stop(StopMode::Cancel));
+        assert_eq!(effects[0], Effect::Disarm(Timer::Backoff));
+        let told = outcome(&effects);
+        assert_eq!((told.status, told.attempts), (Status::Cancelled, 1));
+        assert_eq!(told.failure.as_ref().map(|why| why.cause), Some(Cause::Killed));
+        assert_eq!(
+            state.apply(Input::Stop(StopMode::Cancel)),
+            [],
+            "twice is once, and after the end nothing"
+        );
+    }
+}
+
+#[test]
+fn a_worker_that_answers_is_told_of_with_its_process_once_for_each_attempt() {
+    let mut state = state(LeasedFrom::Manager);
+    script(&mut state, [Input::Begin, granted(), Input::Launched]);
+    let ready = Effect::Publish(Event::WorkerReady { run_id: "abcd1234".into(), pid: 1 });
+    assert!(state.apply(hello()).contains(&ready));
+    assert!(!state.apply(hello()).contains(&ready));
+    script(&mut state, [exited(Exit::Signal(9)), Input::TimeUp(Timer::Backoff), granted(), Input::Launched]);
+    assert!(state.apply(hello()).contains(&ready));
+}
+
+#[test]
+fn what_a_worker_prints_is_tracked_from_its_start_to_its_end_and_is_no_sign_of_life() {
+    let printed = || Input::Printed(vec!["a line".into()]);
+    let tracked = [Effect::TrackPrinted(vec!["a line".into()])];
+    let mut state = state(LeasedFrom::Manager);
+    script(&mut state, [Input::Begin, granted(), Input::Launched]);
+    assert_eq!(state.apply(printed()), tracked);
+    script(&mut state, [hello()]);
+    assert_eq!(state.apply(printed()), tracked);
+    script(&mut state, [finished(0.5, false)]);
+    assert_eq!(state.apply(printed()), tracked);
+    script(&mut state, [exited(Exit::Code(0))]);
+    assert_eq!(state.apply(printed()), [Effect::CountLate("printed")]);
+}
+
+#[test]
 fn drain_lets_a_run_finish_but_starts_none() {
     let mut state = training(LeasedFrom::Manager);
     assert_eq!(state.apply(Input::Stop(StopMode::Drain)), []);
@@ -337,6 +381,7 @@ impl World {
             may.extend([hello(), hello(), said(FromWorker::Beat), finished(0.5, false), finished(0.0, true)]);
             may.push(said(FromWorker::Failed(failure(Cause::Data, "no sample".into()))));
             may.push(Input::Unreachable { reason: "full".into() });
+            may.push(Input::Printed(vec!["a line".into()]));
         }
         may.extend(self.armed.iter().map(|timer| Input::TimeUp(*timer)));
         may.extend([StopMode::Drain, StopMode::Cancel, StopMode::Kill].map(Input::Stop));

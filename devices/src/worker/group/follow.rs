@@ -315,6 +315,10 @@ impl<In, Out> Running<In, Out> {
     fn hear_until(&mut self, until: Instant) {
         match self.events.recv_deadline(until) {
             Ok(WorkerEvent::Message(word)) => self.last_word = Some(word),
+            // The folder that the machines share carries words and ends only.
+            Ok(WorkerEvent::Printed(lines)) => {
+                tracing::debug!(lines = lines.len(), "lines of a rank of this machine are not passed on");
+            }
             Ok(WorkerEvent::Exited(report)) => self.report = Some(report),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {

@@ -25,6 +25,7 @@ pub(super) type News<Out> = (usize, Word<Out>);
 pub(super) enum Word<Out> {
     Said(Out),
     Beat,
+    Printed(Vec<String>),
     Exited(ExitReport),
 }
 
@@ -110,6 +111,7 @@ where
         let sink: EventSink<Out> = Box::new(move |event| {
             let word = match event {
                 WorkerEvent::Message(message) => Word::Said(message),
+                WorkerEvent::Printed(lines) => Word::Printed(lines),
                 WorkerEvent::Exited(report) => Word::Exited(report),
             };
             tell.send((member, word)).is_ok()
@@ -189,7 +191,8 @@ impl<In, Out> Listening<In, Out> {
                 events.push(Event::KillAsked);
             }
             match news {
-                Ok((member, word)) => events.push(self.read(member, word)),
+                Ok((member, Word::Printed(lines))) => listener.printed(self.named(member, lines)),
+                Ok((member, word)) => events.extend(self.read(member, word)),
                 Err(RecvTimeoutError::Timeout) => events.push(Event::Tick),
                 Err(RecvTimeoutError::Disconnected) => events.extend(self.lost()),
             }
@@ -202,15 +205,26 @@ impl<In, Out> Listening<In, Out> {
         }
     }
 
-    fn read(&self, member: usize, word: Word<Out>) -> Event<Out> {
-        match word {
+    fn read(&self, member: usize, word: Word<Out>) -> Option<Event<Out>> {
+        Some(match word {
             Word::Said(message) => {
-                let rank = self.ranks.get(member).copied().unwrap_or_default();
-                Event::Said { member, heard: (self.judge)(rank, &message), message }
+                Event::Said { member, heard: (self.judge)(self.rank(member), &message), message }
             }
             Word::Beat => Event::Beat { member },
+            // Decides nothing.
+            Word::Printed(_) => return None,
             Word::Exited(report) => Event::Exited { member, report },
-        }
+        })
+    }
+
+    fn rank(&self, member: usize) -> u32 {
+        self.ranks.get(member).copied().unwrap_or_default()
+    }
+
+    /// Lines with the rank that printed them.
+    fn named(&self, member: usize, lines: Vec<String>) -> Vec<String> {
+        let rank = self.rank(member);
+        lines.into_iter().map(|line| format!("[rank {rank}] {line}")).collect()
     }
 
     /// Nobody is left to tell of the ranks, and not all are known to have ended.
