@@ -44,6 +44,9 @@ pub enum Event {
         cv_name: String,
         /// Folder of the cv.
         cv_dir: PathBuf,
+        /// The tune it belongs to.
+        #[serde(default)]
+        tune_name: Option<String>,
         /// Index of the configuration within its tune.
         hp_index: u32,
         /// The configuration.

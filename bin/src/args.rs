@@ -29,6 +29,7 @@ pub fn command() -> Command {
             "Try many configurations, each by cross-validation, and find the best",
         ))
         .subcommand(level("test", Level::Test, "Test a checkpoint on the held-out samples"))
+        .subcommand(sync_command())
         .subcommand(data_command())
         .subcommand(level(
             "devices",
@@ -52,6 +53,29 @@ fn output_arguments() -> [Arg; 3] {
 
 fn level(name: &'static str, level: Level, about: &'static str) -> Command {
     Command::new(name).about(about).args(arguments(level))
+}
+
+fn sync_command() -> Command {
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
+    };
+    Command::new("sync")
+        .about("Send runs to Weights & Biases that are not there yet, or not to their end")
+        .long_about(
+            "Send runs to Weights & Biases that are not there yet, or not to their end. It goes on where an engine or an earlier \
+             sync left off, and may be called again. Folders of the official client are sent too. WANDB_API_KEY or a netrc file \
+             gives the key, WANDB_BASE_URL another server.",
+        )
+        .arg(
+            Arg::new("folders")
+                .value_name("FOLDER")
+                .num_args(0..)
+                .default_value("artifacts")
+                .value_parser(value_parser!(std::path::PathBuf))
+                .help("Folders to look for runs in, however deep"),
+        )
+        .arg(flag("force", "Send again what is marked as sent, from its beginning"))
+        .arg(flag("dry-run", "List what would be sent"))
 }
 
 fn data_command() -> Command {

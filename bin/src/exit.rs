@@ -7,6 +7,7 @@ use engine::config::ConfigError;
 use engine::data::DataError;
 use engine::segmentation::RunError;
 use engine::segmentation::jobs::PlanError;
+use engine::tracking::SyncAllError;
 use engine::{Cause, EngineError, JobError};
 
 /// How the program ends.
@@ -53,6 +54,7 @@ pub enum Failure {
     Engine(EngineError),
     Job(JobError),
     Data(DataError),
+    Sync(SyncAllError),
     Signals(std::io::Error),
 }
 
@@ -65,6 +67,8 @@ impl Failure {
             Self::Engine(error) => engine_code(error),
             Self::Job(_) | Self::Signals(_) => Code::NotFinished,
             Self::Data(_) => Code::Data,
+            Self::Sync(SyncAllError::NoFolder { .. }) => Code::File,
+            Self::Sync(_) => Code::Usage,
         }
     }
 }
@@ -118,6 +122,7 @@ from! {
     Engine(EngineError),
     Job(JobError),
     Data(DataError),
+    Sync(SyncAllError),
     Signals(std::io::Error),
 }
 
@@ -129,6 +134,7 @@ pub fn chain(failure: &Failure) -> String {
         Failure::Engine(error) => error,
         Failure::Job(error) => error,
         Failure::Data(error) => error,
+        Failure::Sync(error) => error,
         Failure::Signals(error) => error,
     };
     let mut text = first.to_string();

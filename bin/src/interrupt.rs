@@ -1,4 +1,4 @@
-//! Ctrl-C and a request to terminate: once keeps what is done, twice stops at once.
+//! Ctrl-C and a request to terminate: once keeps what is done, twice stops at once. While results are sent, once is enough.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,15 @@ use signal_hook::iterator::{Handle, Signals};
 pub struct Interrupts {
     handle: Handle,
     thread: Option<JoinHandle<()>>,
-    heard: Arc<AtomicBool>,
+    told: Arc<Told>,
+}
+
+/// What the user said, and what was going on.
+#[derive(Default)]
+struct Told {
+    stop: AtomicBool,
+    is_sending: AtomicBool,
+    stop_sending: AtomicBool,
 }
 
 impl Interrupts {
@@ -24,11 +32,13 @@ impl Interrupts {
     pub fn listen(stopper: Stopper) -> std::io::Result<Self> {
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         let handle = signals.handle();
-        let heard = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&heard);
+        let told = Arc::new(Told::default());
+        let heard = Arc::clone(&told);
         let thread = std::thread::Builder::new().name("engine-signals".into()).spawn(move || {
             for _ in signals.forever() {
-                if told.swap(true, Ordering::Relaxed) {
+                if heard.is_sending.load(Ordering::Acquire) {
+                    heard.stop_sending.store(true, Ordering::Release);
+                } else if heard.stop.swap(true, Ordering::Relaxed) {
                     eprintln!("stopping at once: runs under way are killed, their checkpoints on disk stay");
                     stopper.stop(StopMode::Kill);
                 } else {
@@ -40,12 +50,22 @@ impl Interrupts {
                 }
             }
         })?;
-        Ok(Self { handle, thread: Some(thread), heard })
+        Ok(Self { handle, thread: Some(thread), told })
     }
 
-    /// Whether the user asked for a stop.
+    /// Whether the user asked for a stop of the job.
     pub fn heard(&self) -> bool {
-        self.heard.load(Ordering::Relaxed)
+        self.told.stop.load(Ordering::Relaxed)
+    }
+
+    /// The job is over and its results are sent: from now on a signal ends that.
+    pub fn begin_sending(&self) {
+        self.told.is_sending.store(true, Ordering::Release);
+    }
+
+    /// Whether the user does not want to wait for the rest to be sent.
+    pub fn ends_sending(&self) -> bool {
+        self.told.stop_sending.load(Ordering::Acquire)
     }
 }
 

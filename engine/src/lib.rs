@@ -8,6 +8,7 @@
 //! - [`segmentation`]: the workload that comes with the engine; [`segmentation::jobs`] makes requests from a
 //!   configuration
 //! - [`config`], [`space`]: options, config files, search spaces
+//! - [`tracking`]: Weights & Biases and TensorBoard
 //! - [`data`], [`folds`], [`models`], [`loss`], [`metrics`], [`training`]: the parts of a segmentation run, usable
 //!   alone
 //! - [`worker::run_if_worker`]: first line of `main` of an application that trains in child processes
@@ -28,14 +29,15 @@ mod rng;
 pub mod seeds;
 pub mod segmentation;
 pub mod space;
+pub mod tracking;
 pub mod training;
 pub mod worker;
 pub mod workload;
 
 pub use engine_actors::events::Event;
 pub use engine_actors::outcome::{Cause, CvOutcome, Failure, RunOutcome, Status, TuneOutcome};
-pub use engine_actors::plan::{AfterTune, Cell, FailedCells, Hyperparameters, RunTask};
-pub use engine_actors::ports::Sampler;
+pub use engine_actors::plan::{AfterTune, Cell, FailedCells, Hyperparameters, RunPlan, RunTask};
+pub use engine_actors::ports::{RunLine, Sampler, Tracker, TrackerError};
 pub use engine_actors::protocol::{Phase, Progress};
 pub use engine_actors::score::Scoring;
 pub use engine_actors::stop::StopMode;

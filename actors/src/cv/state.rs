@@ -153,6 +153,7 @@ impl State {
         let started = Effect::Publish(Event::CvStarted {
             cv_name: self.plan.cv_name.clone(),
             cv_dir: self.plan.cv_dir.clone(),
+            tune_name: self.plan.tune_name.clone(),
             hp_index: self.plan.hp_index,
             hyperparameters: self.plan.hyperparameters.clone(),
             cells: u32::try_from(self.cells.len()).unwrap_or(u32::MAX),

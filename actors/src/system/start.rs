@@ -80,6 +80,12 @@ impl ActorSystem {
         self.bus.subscribe()
     }
 
+    /// What events are published on; whoever holds it keeps the stream of events open.
+    #[must_use]
+    pub fn bus(&self) -> EventBus {
+        self.bus.clone()
+    }
+
     /// Starts a tune.
     ///
     /// # Errors

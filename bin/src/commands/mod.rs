@@ -3,6 +3,7 @@
 mod config;
 mod data;
 mod devices;
+mod sync;
 mod train;
 
 use clap::ArgMatches;
@@ -21,6 +22,7 @@ pub fn run(matches: &ArgMatches) -> Result<Code, Failure> {
         Some(("tune", given)) => train::tune(&configured(given, Level::Tune)?, style),
         Some(("test", given)) => train::test(given, style),
         Some(("devices", given)) => devices::run(given, style),
+        Some(("sync", given)) => sync::run(given, style),
         Some(("data", given)) => data::run(given, style),
         Some(("config", given)) => config::run(given, style),
         // clap asks for a command and knows no others.

@@ -26,8 +26,13 @@ fn joined(config: &EngineConfig) -> Result<Option<EngineBuilder>, Failure> {
 pub fn train(config: &EngineConfig, style: Style) -> Result<Code, Failure> {
     let Some(builder) = joined(config)? else { return Ok(Code::Done) };
     let request = jobs::run(config)?;
-    let ended =
-        follow(builder.build()?, style, &jobs::notes(config, Level::Train), |engine| engine.train(request))?;
+    let ended = follow(
+        builder.build()?,
+        style,
+        &jobs::notes(config, Level::Train),
+        &config.artifact_dir,
+        |engine| engine.train(request),
+    )?;
     Ok(report_run(&ended, style))
 }
 
@@ -35,8 +40,13 @@ pub fn test(given: &ArgMatches, style: Style) -> Result<Code, Failure> {
     let config = super::configured(given, Level::Test)?;
     let Some(builder) = joined(&config)? else { return Ok(Code::Done) };
     let request = jobs::test(&config)?;
-    let ended =
-        follow(builder.build()?, style, &jobs::notes(&config, Level::Test), |engine| engine.train(request))?;
+    let ended = follow(
+        builder.build()?,
+        style,
+        &jobs::notes(&config, Level::Test),
+        &config.artifact_dir,
+        |engine| engine.train(request),
+    )?;
     Ok(report_run(&ended, style))
 }
 
@@ -45,8 +55,10 @@ pub fn cv(config: &EngineConfig, style: Style) -> Result<Code, Failure> {
     let request = jobs::cv(config)?;
     let shown = metric_names(config);
     let ended =
-        follow(builder.build()?, style, &jobs::notes(config, Level::Cv), |engine| engine.cv(request))?;
-    print_result(style, &ended.outcome, || cv_text(&ended.outcome, &shown));
+        follow(builder.build()?, style, &jobs::notes(config, Level::Cv), &config.artifact_dir, |engine| {
+            engine.cv(request)
+        })?;
+    print_result(style, &ended, || cv_text(&ended.outcome, &shown));
     Ok(match ended.outcome.status {
         _ if ended.interrupted => Code::Interrupted,
         Status::Complete => Code::Done,
@@ -61,8 +73,10 @@ pub fn tune(config: &EngineConfig, style: Style) -> Result<Code, Failure> {
     let warnings: Vec<String> = jobs::notes(config, Level::Tune).into_iter().chain(job.warning).collect();
     let (request, sampler) = (job.request, job.sampler);
     let shown = metric_names(config);
-    let ended = follow(builder.build()?, style, &warnings, |engine| engine.tune(request, sampler))?;
-    print_result(style, &ended.outcome, || tune_text(&ended.outcome, &shown));
+    let ended = follow(builder.build()?, style, &warnings, &config.artifact_dir, |engine| {
+        engine.tune(request, sampler)
+    })?;
+    print_result(style, &ended, || tune_text(&ended.outcome, &shown));
     let retrain_failed = ended.outcome.retrain.as_ref().is_some_and(|run| run.status != Status::Complete);
     Ok(match ended.outcome.best {
         _ if ended.interrupted => Code::Interrupted,
@@ -73,7 +87,7 @@ pub fn tune(config: &EngineConfig, style: Style) -> Result<Code, Failure> {
 }
 
 fn report_run(ended: &Ended<RunOutcome>, style: Style) -> Code {
-    print_result(style, &ended.outcome, || run_text(&ended.outcome));
+    print_result(style, ended, || run_text(&ended.outcome));
     match ended.outcome.status {
         _ if ended.interrupted => Code::Interrupted,
         Status::Complete | Status::Unstable => Code::Done,

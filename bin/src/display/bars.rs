@@ -49,12 +49,21 @@ impl Bars {
                 update(bar, run);
             }
         }
-        self.update_job(board);
+        if !board.is_sending {
+            self.update_job(board);
+        }
     }
 
     fn say(&self, message: &str) {
         // Without a terminal to write to there is nobody to tell.
         let _ = self.all.println(message);
+    }
+
+    /// The bar of the job, which is over, gives its place to one line.
+    pub fn sending(&self, line: &str) {
+        self.job.set_style(style("{spinner:.cyan} {msg}"));
+        self.job.set_message(line.to_owned());
+        self.job.tick();
     }
 
     pub fn clear(self) {

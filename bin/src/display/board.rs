@@ -24,7 +24,17 @@ pub struct Board {
     pub runs: BTreeMap<String, Running>,
     pub runs_done: u32,
     pub runs_expected: u32,
-    in_tune: bool,
+    /// The cv or tune that was called.
+    pub called: Option<Called>,
+    /// The job is over, what is left of it is sent.
+    pub is_sending: bool,
+}
+
+/// What was called, where it is no run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Called {
+    Cv(String),
+    Tune(String),
 }
 
 impl Default for Board {
@@ -34,7 +44,8 @@ impl Default for Board {
             runs: BTreeMap::new(),
             runs_done: 0,
             runs_expected: 1,
-            in_tune: false,
+            called: None,
+            is_sending: false,
         }
     }
 }
@@ -43,12 +54,15 @@ impl Board {
     /// Takes note of one event.
     pub fn note(&mut self, event: &Event) {
         match event {
-            Event::TuneStarted { n_trials, cells_per_cv, .. } => {
-                self.in_tune = true;
+            Event::TuneStarted { tune_name, n_trials, cells_per_cv, .. } => {
+                self.called = Some(Called::Tune(tune_name.clone()));
                 self.runs_expected = n_trials * cells_per_cv;
             }
-            Event::CvStarted { cells, .. } if !self.in_tune => self.runs_expected = *cells,
-            Event::RunQueued { cv_name: None, .. } if self.in_tune => self.runs_expected += 1, // the retrained model
+            Event::CvStarted { cv_name, tune_name: None, cells, .. } => {
+                self.called = Some(Called::Cv(cv_name.clone()));
+                self.runs_expected = *cells;
+            }
+            Event::RunQueued { cv_name: None, .. } if self.called.is_some() => self.runs_expected += 1, // the retrained model
             Event::RunStarted { run_id, run_name, device, .. } => {
                 let running =
                     Running { name: run_name.clone(), device: device.clone(), progress: None, best: None };

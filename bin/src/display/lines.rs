@@ -1,8 +1,9 @@
 //! One line for every event worth telling: what is shown where the output is no terminal.
 
+use engine::tracking::{Progress, group_url, is_entry};
 use engine::{Event, Failure, Status};
 
-use super::board::{Board, SHOWN_METRIC, spell};
+use super::board::{Board, Called, SHOWN_METRIC, spell};
 
 /// The line for an event; none for events that only move a bar.
 pub fn line(event: &Event, board: &Board) -> Option<String> {
@@ -56,10 +57,42 @@ pub fn line(event: &Event, board: &Board) -> Option<String> {
             };
             format!("run {run_name}: {status}{why} after {duration_secs:.1} s [{left}]")
         }
+        Event::RunTracked { run_id, url, .. } => tracked(run_id, url, board)?,
         Event::Warned { message } => format!("warning: {message}"),
         _ => return None,
     };
     Some(text)
+}
+
+/// Where what was called can be looked at, once; not where each of its runs can.
+fn tracked(id: &str, url: &str, board: &Board) -> Option<String> {
+    match &board.called {
+        Some(_) if !is_entry(id) => None,
+        Some(Called::Cv(cv_name)) => Some(format!("cv {cv_name}: {url}")),
+        Some(Called::Tune(tune_name)) => {
+            let runs =
+                group_url(url, tune_name).map_or(String::new(), |group| format!(", its runs: {group}"));
+            Some(format!("tune {tune_name}: {url}{runs}"))
+        }
+        None => Some(format!("run {}: {url}", name(board, id))),
+    }
+}
+
+/// What is still on its way, in one line.
+pub fn sending(progress: &[Progress]) -> String {
+    let rows: u64 = progress.iter().map(|run| run.rows_behind).sum();
+    let trouble = progress.iter().find_map(|run| run.trouble.as_deref());
+    let trouble = trouble.map_or(String::new(), |trouble| format!(" ({trouble})"));
+    // Rows are counted as they are read: of what is not read yet only the size is known.
+    let what = if rows > 0 { plural(rows, "row") } else { "what is left".to_owned() };
+    let run = plural(progress.len() as u64, "run");
+    format!("sending {what} of {run} to W&B …{trouble}; Ctrl-C leaves them to `engine sync`")
+}
+
+/// A count with its noun.
+pub fn plural(count: u64, what: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{s}")
 }
 
 /// Cause and message of a failure on one line.
@@ -69,4 +102,50 @@ pub fn reason(failure: &Failure) -> String {
 
 fn name<'a>(board: &'a Board, run_id: &'a str) -> &'a str {
     board.runs.get(run_id).map_or(run_id, |run| &run.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const URL: &str = "https://wandb.ai/e/p/runs/";
+
+    fn shown(called: Option<Called>, id: &str) -> Option<String> {
+        let mut board = Board::default();
+        board.called = called;
+        line(
+            &Event::RunTracked { run_id: id.into(), tracker: "wandb".into(), url: format!("{URL}{id}") },
+            &board,
+        )
+    }
+
+    #[test]
+    fn what_was_called_is_shown_and_not_each_of_its_runs() {
+        let tune = || Some(Called::Tune("t".into()));
+        assert_eq!(shown(None, "abcd1234"), Some(format!("run abcd1234: {URL}abcd1234")));
+        assert_eq!(shown(tune(), "abcd1234"), None);
+        let entry = "t0123456789abc";
+        let text = shown(tune(), entry).unwrap();
+        assert_eq!(text, format!("tune t: {URL}{entry}, its runs: https://wandb.ai/e/p/groups/t"));
+        assert_eq!(shown(Some(Called::Cv("c".into())), "abcd1234"), None);
+        let entry = "c0123456789abc";
+        assert_eq!(shown(Some(Called::Cv("c".into())), entry), Some(format!("cv c: {URL}{entry}")));
+    }
+
+    #[test]
+    fn one_line_says_what_is_on_its_way_and_what_is_wrong() {
+        let run = |rows_behind, trouble: Option<&str>| Progress {
+            run_id: "a".into(),
+            bytes_behind: 10,
+            rows_behind,
+            trouble: trouble.map(str::to_owned),
+        };
+        let text = sending(&[run(100, None), run(20, Some("server answers 503, retrying"))]);
+        assert!(
+            text.starts_with("sending 120 rows of 2 runs to W&B … (server answers 503, retrying)"),
+            "{text}"
+        );
+        assert!(sending(&[run(1, None)]).starts_with("sending 1 row of 1 run to W&B …;"));
+        assert!(sending(&[run(0, None)]).starts_with("sending what is left of 1 run to W&B …;"));
+    }
 }

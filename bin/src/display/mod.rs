@@ -5,14 +5,22 @@ mod board;
 mod lines;
 
 pub use self::board::SHOWN_METRIC;
-pub use self::lines::reason;
+pub use self::lines::{plural, reason};
 
 use std::io::IsTerminal;
+use std::time::{Duration, Instant};
 
 use engine::Event;
+use engine::tracking::Progress;
+use serde_json::json;
 
 use self::bars::Bars;
 use self::board::Board;
+
+/// Sending that takes less than this is not spoken of.
+const SENDING_UNTOLD: Duration = Duration::from_secs(1);
+/// Where lines stay, at most one in this time says what is being sent.
+const SENDING_EVERY: Duration = Duration::from_secs(10);
 
 /// How events are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,13 +52,15 @@ pub struct Display {
     style: Style,
     board: Board,
     bars: Option<Bars>,
+    /// When sending is spoken of next.
+    sending_at: Option<Instant>,
 }
 
 impl Display {
     /// A display that has seen nothing yet.
     pub fn new(style: Style) -> Self {
         let bars = (style == Style::Bars).then(Bars::new);
-        Self { style, board: Board::default(), bars }
+        Self { style, board: Board::default(), bars, sending_at: None }
     }
 
     /// Shows one event.
@@ -77,6 +87,31 @@ impl Display {
                 }
             }
         }
+    }
+
+    /// Shows what is still to be sent: a line that changes, where there are bars.
+    pub fn sending(&mut self, progress: &[Progress]) {
+        self.board.is_sending = true;
+        let now = Instant::now();
+        let due = *self.sending_at.get_or_insert(now + SENDING_UNTOLD);
+        if now < due || progress.is_empty() {
+            return;
+        }
+        let line = lines::sending(progress);
+        match (&self.bars, self.style) {
+            (Some(bars), _) => return bars.sending(&line),
+            (None, Style::Quiet) => {}
+            (None, Style::Json) => {
+                let rows: u64 = progress.iter().map(|run| run.rows_behind).sum();
+                let trouble = progress.iter().find_map(|run| run.trouble.as_deref());
+                println!(
+                    "{}",
+                    json!({ "event": "sending", "runs": progress.len(), "rows": rows, "trouble": trouble })
+                );
+            }
+            (None, _) => eprintln!("{line}"),
+        }
+        self.sending_at = Some(now + SENDING_EVERY);
     }
 
     /// Takes the bars away.

@@ -17,6 +17,7 @@ use crate::names::check_name;
 use crate::segmentation::settings::{
     FoldMethod, SegmentationHyperparameters, SegmentationSettings, TestSplit,
 };
+use crate::tracking::{LogModel, Mode};
 
 /// Everything a command was told, checked as far as it can be without looking at data or devices.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,8 +41,10 @@ pub struct EngineConfig {
     pub random_seed: u64,
     /// Where to compute.
     pub device: DeviceConfig,
-    /// W&B, if both entity and project are set.
-    pub wandb: Option<WandbConfig>,
+    /// Where runs are tracked on W&B.
+    pub wandb: WandbConfig,
+    /// Whether TensorBoard event files are written.
+    pub tensorboard: bool,
     /// Cross-validation.
     pub cv: CvConfig,
     /// Tuning.
@@ -78,14 +81,20 @@ impl DeviceConfig {
     }
 }
 
-/// Where runs are tracked.
+/// Where runs are tracked on W&B. What is not set here may be in the `WANDB_…` variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WandbConfig {
     /// Entity.
-    pub entity: String,
+    pub entity: Option<String>,
     /// Project.
-    pub project: String,
+    pub project: Option<String>,
+    /// Whether runs are sent while they run.
+    pub mode: Option<Mode>,
+    /// Checkpoints kept there.
+    pub log_model: LogModel,
+    /// How long the end waits for what is not sent yet.
+    pub finish_within: Duration,
 }
 
 /// What a cross-validation does.
@@ -145,10 +154,6 @@ impl EngineConfig {
         if matches!(command, Command::Train | Command::Cv) {
             read.words()?;
         }
-        let wandb = match (read.text("wandb-entity"), read.text("wandb-project")) {
-            (Some(entity), Some(project)) => Some(WandbConfig { entity, project }),
-            _ => None,
-        };
         Ok(Self {
             settings,
             hyperparameters,
@@ -166,7 +171,8 @@ impl EngineConfig {
             fold: read.count("fold")?,
             random_seed: read.whole("random-seed")?,
             device: read.device()?,
-            wandb,
+            wandb: read.wandb()?,
+            tensorboard: read.flag("tensorboard"),
             cv,
             tune: read.tune()?,
         })
@@ -312,6 +318,25 @@ impl Reader<'_> {
         })
     }
 
+    fn wandb(&self) -> Result<WandbConfig, ConfigError> {
+        let mode = self.text("wandb-mode").map(|mode| match mode.as_str() {
+            "offline" => Mode::Offline,
+            "disabled" => Mode::Disabled,
+            _ => Mode::Online,
+        });
+        Ok(WandbConfig {
+            entity: self.text("wandb-entity"),
+            project: self.text("wandb-project"),
+            mode,
+            log_model: match self.text("wandb-log-model").as_deref() {
+                Some("best") => LogModel::Best,
+                Some("all") => LogModel::All,
+                _ => LogModel::None,
+            },
+            finish_within: Duration::from_secs(self.count("wandb-finish-secs")?),
+        })
+    }
+
     fn device(&self) -> Result<DeviceConfig, ConfigError> {
         let word = |key| self.needed(key, self.text(key), "");
         let option = self.option("devices")?;
@@ -427,6 +452,7 @@ mod tests {
             "[darts.training]\nmax-epochs = 6\ndata-split-method = \"random\"\ndata-split-by = [0.2]\n\
              fold-method = \"region-stratified\"\n\
              [darts.wandb]\nwandb-project = \"p\"\nwandb-entity = \"e\"\n\
+             wandb-mode = \"offline\"\nwandb-log-model = \"best\"\nwandb-finish-secs = 5\ntensorboard = true\n\
              [darts.cross-validation]\nn-folds = 3\nn-randoms = 2\nscoring-metric = [\"val/Recall:lower\"]\n\
              [darts.tuning]\nn-trials = \"grid\"\nretrain-and-test = true\nfailed-cells = \"worst\"\n\
              [darts.training.hyperparameters]\nlearning-rate = 1\nbands = [\"red\", \"nir\"]\n",
@@ -435,7 +461,14 @@ mod tests {
         assert_eq!(config.settings.test_split, Some(TestSplit::Random(0.2)));
         assert_eq!(config.settings.fold_method, FoldMethod::RegionStratified);
         assert_eq!((config.settings.total_folds, config.settings.subsample), (5, None));
-        assert_eq!(config.wandb, Some(WandbConfig { entity: "e".into(), project: "p".into() }));
+        let wandb = WandbConfig {
+            entity: Some("e".into()),
+            project: Some("p".into()),
+            mode: Some(Mode::Offline),
+            log_model: LogModel::Best,
+            finish_within: Duration::from_secs(5),
+        };
+        assert_eq!((&config.wandb, config.tensorboard), (&wandb, true));
         assert_eq!((config.cv.n_folds, config.folds_used(), config.cv.n_randoms), (Some(3), 3, 2));
         assert_eq!(config.cv.failed_cells, FailedCells::Worst);
         assert_eq!((config.tune.n_trials, config.tune.retrain_and_test), (Trials::Grid, true));
@@ -458,7 +491,10 @@ mod tests {
         assert_eq!((config.random_seed, config.fold, config.folds_used()), (42, 0, 5));
         assert_eq!(config.device.progress_timeout, Duration::from_secs(600));
         assert_eq!((config.tune.n_trials, config.cv.failed_cells), (Trials::Count(100), FailedCells::FailCv));
-        assert_eq!((config.settings.backend, config.name, config.wandb), (None, None, None));
+        assert_eq!((config.settings.backend, config.name, config.tensorboard), (None, None, false));
+        let WandbConfig { entity, project, mode, log_model, finish_within } = config.wandb;
+        assert_eq!((entity, project, mode, log_model), (None, None, None, LogModel::None));
+        assert_eq!(finish_within, Duration::from_secs(60));
     }
 
     #[test]

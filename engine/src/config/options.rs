@@ -307,10 +307,34 @@ const OPTIONS: &[OptionSpec] = &[
     logging("plot-every-n-val-epochs", AT_LEAST_0, "Draw figures every so many validations; 0 = never")
         .default("5")
         .only(FIT),
-    logging("wandb-entity", Kind::Text, "W&B entity; tracked there when the project is set too")
-        .absent("none"),
-    logging("wandb-project", Kind::Text, "W&B project; tracked there when the entity is set too")
-        .absent("none"),
+    logging(
+        "wandb-entity",
+        Kind::Text,
+        "W&B entity, else WANDB_ENTITY; tracked there when the project is set too",
+    )
+    .absent("none"),
+    logging(
+        "wandb-project",
+        Kind::Text,
+        "W&B project, else WANDB_PROJECT; tracked there when the entity is set too",
+    )
+    .absent("none"),
+    logging(
+        "wandb-mode",
+        Kind::Choice(&["online", "offline", "disabled"]),
+        "Whether runs are sent to W&B while they run, written for `engine sync`, or neither",
+    )
+    .absent("WANDB_MODE, else online"),
+    logging("wandb-log-model", Kind::Choice(&["none", "best", "all"]), "Checkpoints kept on W&B")
+        .default("none"),
+    logging(
+        "wandb-finish-secs",
+        AT_LEAST_0,
+        "Seconds to wait at the end for what is not sent to W&B yet; the rest is left to `engine sync`",
+    )
+    .default("60"),
+    logging("tensorboard", Kind::Bool, "Write TensorBoard event files into the folder of each run")
+        .default("false"),
     device("accelerator", Kind::Choice(&["auto", "cpu", "gpu", "mps", "tpu"]), "Kind of device")
         .default("auto")
         .only(PLACED),
@@ -434,6 +458,12 @@ mod tests {
             ("log-every-n-steps", Some("10")),
             ("check-val-every-n-epoch", Some("3")),
             ("plot-every-n-val-epochs", Some("5")),
+            ("wandb-entity", Some("none")),
+            ("wandb-project", Some("none")),
+            ("wandb-mode", Some("WANDB_MODE, else online")),
+            ("wandb-log-model", Some("none")),
+            ("wandb-finish-secs", Some("60")),
+            ("tensorboard", Some("false")),
             ("accelerator", Some("auto")),
             ("strategy", Some("auto")),
             ("devices", Some("auto")),

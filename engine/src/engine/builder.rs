@@ -1,11 +1,13 @@
 //! Building an engine.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use engine_actors::ports::{WorkerLauncher, no_trackers};
-use engine_actors::system::{ActorSystem, SystemConfig};
+use engine_actors::plan::RunPlan;
+use engine_actors::ports::{Tracker, WorkerLauncher};
+use engine_actors::system::{ActorSystem, JobError, SystemConfig};
 use engine_devices::{
     Accelerator, DeviceInfo, DeviceKind, Lead, RunsPerDevice, Strategy, inventory, select_among,
 };
@@ -15,6 +17,7 @@ use super::events::EventStream;
 use super::ranks::{Part, Reuse, own_devices, process_launcher};
 use crate::artifacts::ArtifactLayout;
 use crate::names::Names;
+use crate::tracking::{Progress, Tracking, TrackingPlan, Unfinished, Wandb};
 use crate::worker::thread_launcher;
 use crate::workload::Workload;
 
@@ -42,6 +45,7 @@ pub struct EngineBuilder {
     packing: RunsPerDevice,
     lock_dir: PathBuf,
     progress_timeout: Duration,
+    tracking: Box<TrackingPlan>,
 }
 
 impl EngineBuilder {
@@ -110,6 +114,29 @@ impl EngineBuilder {
         self
     }
 
+    /// Tracks every run, and each cv and tune, on Weights & Biases: live, or written for `engine sync` where there is no key.
+    /// Nothing of it slows or ends a run; [`Engine::tracking_note`] tells what the user should know of it.
+    #[must_use]
+    pub fn wandb(mut self, wandb: Wandb) -> Self {
+        self.tracking.wandb = Some(wandb);
+        self
+    }
+
+    /// Writes TensorBoard event files into the folder of every run.
+    #[must_use]
+    pub fn tensorboard(mut self) -> Self {
+        self.tracking.tensorboard = true;
+        self
+    }
+
+    /// Adds a back end of tracking, made anew for each run. It is called on a thread of the run's own, before the run's
+    /// files are written; one that fails or panics is turned off with a warning.
+    #[must_use]
+    pub fn tracker(mut self, make: impl Fn(&RunPlan) -> Box<dyn Tracker> + Send + Sync + 'static) -> Self {
+        self.tracking.further.push(Arc::new(make));
+        self
+    }
+
     /// Runs happen in child processes of this executable, whose `main` must begin with
     /// [`run_if_worker`](crate::worker::run_if_worker). Without this they happen on threads of this process.
     ///
@@ -151,6 +178,7 @@ impl EngineBuilder {
         };
         let layout = ArtifactLayout::new(self.artifact_dir);
         let names = Names::new(layout.clone())?;
+        let mut tracking = Tracking::start(*self.tracking, layout.dir(), &|name| std::env::var(name).ok());
         let system = ActorSystem::start(SystemConfig {
             devices: devices.clone(),
             packing: self.packing,
@@ -159,10 +187,11 @@ impl EngineBuilder {
             launcher,
             progress_timeout: self.progress_timeout,
             ids: Box::new(Names::new(layout.clone())?),
-            trackers: Arc::new(no_trackers),
+            trackers: tracking.factory(),
         })?;
-        let (names, lead) = (Mutex::new(names), self.lead);
-        Ok(Engine { inner: Arc::new(Inner { system, layout, names, devices, _lead: lead }) })
+        tracking.listen(&system);
+        let (system, names, lead) = (Mutex::new(Some(system)), Mutex::new(names), self.lead);
+        Ok(Engine { inner: Arc::new(Inner { system, tracking, layout, names, devices, _lead: lead }) })
     }
 
     pub(super) fn select(&self) -> Result<Vec<DeviceInfo>, EngineError> {
@@ -176,7 +205,8 @@ impl EngineBuilder {
 
 /// A running engine: devices, actors, and the folder they write to.
 ///
-/// Clones are the same engine. When the last one is dropped what still runs is killed, and nothing is left.
+/// Clones are the same engine. When the last one is dropped it is closed as by [`Engine::close`], what still runs is killed, and
+/// nothing is left.
 #[derive(Debug, Clone)]
 pub struct Engine {
     pub(super) inner: Arc<Inner>,
@@ -184,7 +214,9 @@ pub struct Engine {
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    pub(super) system: ActorSystem,
+    /// Taken when the engine is closed.
+    system: Mutex<Option<ActorSystem>>,
+    pub(super) tracking: Tracking,
     pub(super) layout: ArtifactLayout,
     names: Mutex<Names>,
     devices: Vec<DeviceInfo>,
@@ -193,9 +225,33 @@ pub(super) struct Inner {
 }
 
 impl Inner {
+    /// Asks the actors, unless the engine is closed.
+    pub(super) fn ask<T>(&self, ask: impl FnOnce(&ActorSystem) -> T) -> Result<T, JobError> {
+        let system = self.system.lock().unwrap_or_else(PoisonError::into_inner);
+        system.as_ref().map(ask).ok_or(JobError::ShutDown)
+    }
+
+    fn close(&self, tell: &mut dyn FnMut(&[Progress]) -> ControlFlow<()>) -> Vec<Unfinished> {
+        let system = self.system.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Nothing is written to a journal once the actors are down.
+        drop(system);
+        self.tracking.close(tell)
+    }
+
     /// The maker of names, for one call.
     pub(super) fn names(&self) -> std::sync::MutexGuard<'_, Names> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        for run in self.close(&mut |_| ControlFlow::Continue(())) {
+            tracing::warn!(
+                folder = %run.folder.display(), rows_left = run.rows_left, reason = run.reason,
+                "a run is not sent to W&B to its end; `engine sync` sends it"
+            );
+        }
     }
 }
 
@@ -214,6 +270,7 @@ impl Engine {
             packing: RunsPerDevice::ONE,
             lock_dir: PathBuf::from(LOCK_DIR),
             progress_timeout: PROGRESS_TIMEOUT,
+            tracking: Box::default(),
         }
     }
 
@@ -227,8 +284,24 @@ impl Engine {
         inventory::note(&self.inner.devices)
     }
 
-    /// A reader of every event from now on. Subscribe before starting a job to miss nothing of it.
+    /// What should be known of the tracking, if there is something: no key, so that runs are written offline.
+    pub fn tracking_note(&self) -> Option<String> {
+        self.inner.tracking.note()
+    }
+
+    /// A reader of every event from now on. Subscribe before starting a job to miss nothing of it. Of an engine that is closed
+    /// there are none.
     pub fn events(&self) -> EventStream {
-        EventStream::new(self.inner.system.subscribe())
+        self.inner.ask(|system| EventStream::new(system.subscribe())).unwrap_or_else(|_| EventStream::ended())
+    }
+
+    /// Ends the engine for all who hold it: what still runs is killed, and what is not sent to W&B yet is waited for, as long as
+    /// [`Wandb::finish_within`] says. Call it when the jobs are over. Blocks.
+    ///
+    /// Gives the runs, cvs and tunes that are not there to their end: they lie on disk whole, and `engine sync` sends them.
+    /// `tell` hears how far each is, several times a second; with [`ControlFlow::Break`] it ends the wait.
+    /// Events go on until it returns, and end then.
+    pub fn close(self, tell: &mut dyn FnMut(&[Progress]) -> ControlFlow<()>) -> Vec<Unfinished> {
+        self.inner.close(tell)
     }
 }

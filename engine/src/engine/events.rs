@@ -1,5 +1,6 @@
 //! The event stream as its readers hold it.
 
+use engine_actors::bus::EventBus;
 use engine_actors::events::Event;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -16,6 +17,11 @@ pub struct EventStream {
 impl EventStream {
     pub(super) fn new(receiver: Receiver<Event>) -> Self {
         Self { receiver }
+    }
+
+    /// A stream that is over.
+    pub(super) fn ended() -> Self {
+        Self::new(EventBus::new().subscribe())
     }
 
     /// Waits for the next event on a plain thread; `None` once the engine is gone.

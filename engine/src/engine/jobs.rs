@@ -12,6 +12,7 @@ use super::error::EngineError;
 use super::request::{CvRequest, RunRequest, TuneRequest};
 use crate::artifacts::Level;
 use crate::names::check_name;
+use crate::tracking::JobFacts;
 
 impl Engine {
     /// Starts one run.
@@ -32,7 +33,7 @@ impl Engine {
             hyperparameters: request.hyperparameters,
             settings: Arc::new(request.settings),
         };
-        Ok(self.inner.system.run(plan)?)
+        Ok(self.inner.ask(|system| system.run(plan))??)
     }
 
     /// Starts one configuration over its cells.
@@ -55,7 +56,9 @@ impl Engine {
             failed_cells: request.failed_cells,
             settings: Arc::new(request.settings),
         };
-        Ok(self.inner.system.cv(plan)?)
+        let facts = JobFacts { scoring: plan.scoring.clone(), settings: Arc::clone(&plan.settings) };
+        self.inner.tracking.begin_job(&plan.cv_name, facts);
+        Ok(self.inner.ask(|system| system.cv(plan))??)
     }
 
     /// Starts many configurations, each over its cells.
@@ -85,7 +88,9 @@ impl Engine {
             retrain_seed: request.retrain_seed,
             settings: Arc::new(request.settings),
         };
-        Ok(self.inner.system.tune(plan, sampler)?)
+        let facts = JobFacts { scoring: plan.scoring.clone(), settings: Arc::clone(&plan.settings) };
+        self.inner.tracking.begin_job(&plan.tune_name, facts);
+        Ok(self.inner.ask(|system| system.tune(plan, sampler))??)
     }
 
     /// A name that is free at its level, in a folder that can be written.

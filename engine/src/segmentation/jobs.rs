@@ -19,12 +19,14 @@ use super::settings::{SegmentationHyperparameters, SegmentationSettings};
 use super::workload::SegmentationWorkload;
 use crate::backend::{BackendError, BackendName, ComputeDevice};
 use crate::config::{
-    Command, ConfigError, EngineConfig, HyperparameterError, Trials, check_hyperparameters, check_space,
+    Command, ConfigError, EngineConfig, HyperparameterError, Trials, WandbConfig, check_hyperparameters,
+    check_space,
 };
 use crate::engine::{CvRequest, Engine, EngineBuilder, RunRequest, TuneRequest};
 use crate::metrics::{ConfusionCounts, EvaluationCounts};
 use crate::seeds::seeds;
 use crate::space::{GridSampler, RandomSampler, SearchSpace, SpaceError};
+use crate::tracking::{Settings, SettingsError, Wandb};
 use crate::training::checkpoint::{Checkpoint, CheckpointError};
 use crate::training::parallel::{self, ExchangeError};
 
@@ -75,6 +77,9 @@ pub enum PlanError {
     /// Several devices for one run with a backend or build that can not.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
+    /// A `WANDB_…` variable.
+    #[error(transparent)]
+    Tracking(#[from] SettingsError),
     /// There is no search space.
     #[error("there is no search space: give a file with a table `hyperparameters` by --hpconfig")]
     NoSearchSpace,
@@ -111,7 +116,7 @@ pub fn builder(config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
     if trains_together(config, strategy) {
         parallel::available(backend.unwrap_or(BackendName::Tch))?;
     }
-    Ok(Engine::builder(SegmentationWorkload)
+    let builder = Engine::builder(SegmentationWorkload)
         .process_workers()
         .artifact_dir(&config.artifact_dir)
         .accelerator(accelerator)
@@ -121,7 +126,39 @@ pub fn builder(config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
         .num_nodes(nodes)
         .runs_per_device(config.device.runs_per_device)
         .lock_dir(&config.device.lock_dir)
-        .progress_timeout(config.device.progress_timeout))
+        .progress_timeout(config.device.progress_timeout);
+    let builder = if config.tensorboard { builder.tensorboard() } else { builder };
+    Ok(match wandb(&config.wandb, &|name| std::env::var(name).ok())? {
+        Some(wandb) => builder.wandb(wandb),
+        None => builder,
+    })
+}
+
+/// W&B as a configuration wants it, if it names entity or project and the other is known too. An option goes before its
+/// `WANDB_…` variable.
+fn wandb(
+    config: &WandbConfig,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<Wandb>, SettingsError> {
+    if !is_tracked(config, lookup) {
+        return Ok(None);
+    }
+    // What an option says is not looked up, be it as wrong as it may.
+    let lookup = |name: &str| if name == "WANDB_MODE" && config.mode.is_some() { None } else { lookup(name) };
+    let mut settings = Settings::from_env(config.entity.as_deref(), config.project.as_deref(), &lookup)?;
+    settings.mode = config.mode.unwrap_or(settings.mode);
+    Ok(Some(Wandb::new(settings).log_model(config.log_model).finish_within(config.finish_within)))
+}
+
+fn is_tracked(config: &WandbConfig, lookup: &dyn Fn(&str) -> Option<String>) -> bool {
+    let known = |option: &Option<String>, name| {
+        option.is_some() || lookup(name).is_some_and(|value| !value.trim().is_empty())
+    };
+    is_asked_for(config) && known(&config.entity, "WANDB_ENTITY") && known(&config.project, "WANDB_PROJECT")
+}
+
+fn is_asked_for(config: &WandbConfig) -> bool {
+    config.entity.is_some() || config.project.is_some()
 }
 
 /// The backend asked for, if one is, and this build has it.
@@ -145,11 +182,11 @@ fn trains_together(config: &EngineConfig, strategy: Strategy) -> bool {
 
 /// What the user should know of a configuration that runs, but not quite as it says.
 pub fn notes(config: &EngineConfig, command: Command) -> Vec<String> {
-    let wandb = config.wandb.as_ref().map(|wandb| {
-        format!(
-            "tracking on W&B ({}/{}) is not available yet: metrics.csv, events.jsonl and the tables hold everything",
-            wandb.entity, wandb.project
-        )
+    let half = is_asked_for(&config.wandb) && !is_tracked(&config.wandb, &|name| std::env::var(name).ok());
+    let wandb = half.then(|| {
+        let (set, missing) =
+            if config.wandb.entity.is_some() { ("entity", "project") } else { ("project", "entity") };
+        format!("nothing is tracked on W&B: wandb-{set} is set, but wandb-{missing} is not")
     });
     let strategy = config.device.strategy.parse().unwrap_or_default();
     let forked = matches!(command, Command::Cv | Command::Tune)
@@ -319,4 +356,81 @@ fn settings(config: &EngineConfig) -> Result<Value, PlanError> {
 fn absolute(path: &Path) -> PathBuf {
     // Fails only for an empty path or without a working directory; then the path says itself what is wrong.
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::Sources;
+    use crate::tracking::{LogModel, Mode};
+
+    fn config(options: &[(&str, &str)]) -> EngineConfig {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sources = Sources::new().in_directory(folder.path());
+        for (key, value) in [("train-data-dir", "data")].iter().chain(options) {
+            sources = sources.with_option(key, [*value]).unwrap();
+        }
+        EngineConfig::new(&sources.resolve().unwrap(), Command::Train).unwrap()
+    }
+
+    /// What would be tracked with these options, and `NAME=value` in the environment.
+    fn tracked(
+        options: &[(&str, &str)],
+        environment: &[(&str, &str)],
+    ) -> Result<Option<Wandb>, SettingsError> {
+        let lookup = |name: &str| {
+            environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        };
+        wandb(&config(options).wandb, &lookup)
+    }
+
+    fn expected(mode: Mode, log_model: LogModel, secs: u64) -> Wandb {
+        let mut settings = Settings::from_env(Some("team"), Some("ice"), &|_| None).unwrap();
+        settings.mode = mode;
+        Wandb::new(settings).log_model(log_model).finish_within(Duration::from_secs(secs))
+    }
+
+    #[test]
+    fn entity_and_project_make_a_run_tracked() {
+        let (entity, project) = (("wandb-entity", "team"), ("wandb-project", "ice"));
+        let usual = || Some(expected(Mode::Online, LogModel::None, 60));
+        assert_eq!(tracked(&[entity, project], &[]).unwrap(), usual());
+        assert_eq!(tracked(&[project], &[("WANDB_ENTITY", "team")]).unwrap(), usual());
+        assert_eq!(tracked(&[entity], &[("WANDB_PROJECT", "ice")]).unwrap(), usual());
+        assert_eq!(tracked(&[project], &[]).unwrap(), None);
+        assert_eq!(tracked(&[project], &[("WANDB_ENTITY", " ")]).unwrap(), None);
+        let elsewhere = [("WANDB_ENTITY", "team"), ("WANDB_PROJECT", "ice")];
+        assert_eq!(tracked(&[], &elsewhere).unwrap(), None, "another program's project");
+    }
+
+    #[test]
+    fn an_option_goes_before_its_variable() {
+        let both = [("wandb-entity", "team"), ("wandb-project", "ice")];
+        let offline = tracked(&both, &[("WANDB_MODE", "offline")]).unwrap();
+        assert_eq!(offline, Some(expected(Mode::Offline, LogModel::None, 60)));
+        let options = [
+            both[0],
+            both[1],
+            ("wandb-mode", "online"),
+            ("wandb-log-model", "all"),
+            ("wandb-finish-secs", "5"),
+        ];
+        for mode in ["offline", "nonsense"] {
+            let online = tracked(&options, &[("WANDB_MODE", mode), ("WANDB_ENTITY", "other")]).unwrap();
+            assert_eq!(online, Some(expected(Mode::Online, LogModel::All, 5)), "{mode}");
+        }
+        assert!(tracked(&both, &[("WANDB_MODE", "nonsense")]).is_err());
+    }
+
+    #[test]
+    fn half_a_place_is_told() {
+        // A developer may have the variable set; then it is a whole one.
+        if std::env::var_os("WANDB_ENTITY").is_none() {
+            let notes = notes(&config(&[("wandb-project", "ice")]), Command::Train);
+            assert!(notes.iter().any(|note| note.contains("wandb-entity is not")), "{notes:?}");
+        }
+        assert!(notes(&config(&[]), Command::Train).is_empty());
+    }
 }

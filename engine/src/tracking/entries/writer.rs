@@ -1,0 +1,187 @@
+//! The thread that writes the entries of cvs and tunes.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::SystemTime;
+
+use engine_actors::events::Event;
+use engine_tracking::MetricPoint;
+use engine_tracking::wandb::run::{JournalError, RunJournal};
+use serde_json::{Map, Value};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::oneshot;
+
+use super::fold::{Entries, Entry, EntryRecord};
+use super::{FOLDER, entry_id};
+use crate::tracking::job_book::JobBook;
+use crate::tracking::wandb::{EntryLabel, Link, Open, Shown};
+
+/// Name of the thread.
+const THREAD: &str = "engine-entries";
+
+/// Writes the entries of an engine's cvs and tunes. Dropped, it ends as by [`EntryWriter::end`].
+pub(in crate::tracking) struct EntryWriter {
+    /// Dropped to end the thread: the stream of events may go on, as long as somebody can publish.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl EntryWriter {
+    pub(in crate::tracking) fn start(
+        link: Arc<Link>,
+        jobs: JobBook,
+        events: Receiver<Event>,
+    ) -> io::Result<Self> {
+        let (stop, stopped) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let desk = Desk { link, jobs, entries: Entries::default(), open: BTreeMap::new() };
+        let thread = thread::Builder::new()
+            .name(THREAD.into())
+            .spawn(move || runtime.block_on(desk.work(events, stopped)))?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Writes what has happened so far, closes what is open, and waits for it. False if the thread had panicked.
+    pub(in crate::tracking) fn end(mut self) -> bool {
+        self.join()
+    }
+
+    fn join(&mut self) -> bool {
+        drop(self.stop.take());
+        self.thread.take().is_none_or(|thread| thread.join().is_ok())
+    }
+}
+
+impl Drop for EntryWriter {
+    fn drop(&mut self) {
+        if !self.join() {
+            tracing::error!("the thread that writes the entries of cvs and tunes panicked");
+        }
+    }
+}
+
+/// The thread's own.
+struct Desk {
+    link: Arc<Link>,
+    jobs: JobBook,
+    entries: Entries,
+    open: BTreeMap<Entry, Sheet>,
+}
+
+struct Sheet {
+    journal: RunJournal,
+    _open: Open,
+}
+
+impl Desk {
+    async fn work(mut self, mut events: Receiver<Event>, mut stop: oneshot::Receiver<()>) {
+        loop {
+            // Events first: what was published before the stop is written.
+            let heard = tokio::select! {
+                biased;
+                heard = events.recv() => heard,
+                _ = &mut stop => break,
+            };
+            let records = match heard {
+                Ok(event) => {
+                    let jobs = self.jobs.clone();
+                    self.entries.apply(&event, &|name| jobs.of(name))
+                }
+                Err(RecvError::Lagged(missed)) => {
+                    let message = format!(
+                        "{missed} events were missed by the entries of cvs and tunes on W&B, which say so"
+                    );
+                    self.link.warn(message);
+                    self.entries.missed(missed)
+                }
+                Err(RecvError::Closed) => break,
+            };
+            self.write(records);
+        }
+        let records = self.entries.abandon();
+        self.write(records);
+    }
+
+    fn write(&mut self, records: Vec<EntryRecord>) {
+        for record in records {
+            let (entry, written) = self.write_one(record);
+            if let Err(error) = written {
+                self.open.remove(&entry);
+                let (kind, name) = kind_and_name(&entry);
+                self.link.warn(format!("the entry of {kind} {name} on W&B is not continued: {error}"));
+            }
+        }
+    }
+
+    fn write_one(&mut self, record: EntryRecord) -> (Entry, Result<(), JournalError>) {
+        let now = SystemTime::now();
+        match record {
+            EntryRecord::Open { entry, dir, tune_name, config } => {
+                let opened = self.begin(&entry, &dir, tune_name.as_deref(), &config, now);
+                (entry, opened)
+            }
+            EntryRecord::Row { entry, number, values } => {
+                let point = MetricPoint { epoch: 0, step: number, values };
+                let written = self.on(&entry, |journal| journal.rows(&[point], now));
+                (entry, written)
+            }
+            EntryRecord::Summary { entry, values } => {
+                let written = self.on(&entry, |journal| journal.summary(&values));
+                (entry, written)
+            }
+            EntryRecord::Close { entry, exit_code } => {
+                let closed = match self.open.remove(&entry) {
+                    Some(sheet) => sheet.journal.finish(exit_code, now),
+                    None => Ok(()),
+                };
+                (entry, closed)
+            }
+        }
+    }
+
+    fn begin(
+        &mut self,
+        entry: &Entry,
+        dir: &Path,
+        tune_name: Option<&str>,
+        config: &Map<String, Value>,
+        now: SystemTime,
+    ) -> Result<(), JournalError> {
+        let (job_type, name) = kind_and_name(entry);
+        let mark = if job_type == "cv" { 'c' } else { 't' };
+        let id = entry_id(mark, name, dir, now);
+        let label = EntryLabel { id: &id, name, tune_name, job_type };
+        let facts = self.jobs.of(tune_name.unwrap_or(name));
+        let settings = facts.as_ref().map_or(&Value::Null, |facts| &facts.settings);
+        let header = self.link.filing().entry(&label, config, settings, now);
+        let journal = RunJournal::open(&dir.join(FOLDER), &header, self.link.mode())?;
+        let shown = match entry {
+            Entry::Cv(_) if tune_name.is_some() => Shown::Never,
+            _ => Shown::Once,
+        };
+        let open = self.link.follow_entry(&id, name, shown, &journal);
+        self.open.insert(entry.clone(), Sheet { journal, _open: open });
+        Ok(())
+    }
+
+    /// Writes to an entry; one that could not be written to is closed already, and told of.
+    fn on(
+        &mut self,
+        entry: &Entry,
+        write: impl FnOnce(&mut RunJournal) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
+        self.open.get_mut(entry).map_or(Ok(()), |sheet| write(&mut sheet.journal))
+    }
+}
+
+/// Job type and name of an entry.
+fn kind_and_name(entry: &Entry) -> (&'static str, &str) {
+    match entry {
+        Entry::Cv(name) => ("cv", name),
+        Entry::Tune(name) => ("tune", name),
+    }
+}

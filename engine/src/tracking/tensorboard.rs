@@ -1,0 +1,83 @@
+//! The back end `tensorboard`: event files in the run's folder.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use engine_actors::events::Event;
+use engine_actors::outcome::Status;
+use engine_actors::plan::RunPlan;
+use engine_actors::ports::{RunLine, Tracker, TrackerError};
+use engine_tracking::tensorboard::EventFile;
+use engine_tracking::{Figure, MetricPoint, Metrics};
+
+use super::job_book::JobFacts;
+
+/// Folder of the event files, in the run's.
+const FOLDER: &str = "tensorboard";
+
+/// The event file of one run.
+pub(super) struct TensorBoard {
+    facts: Option<Arc<JobFacts>>,
+    file: Option<EventFile>,
+    step: u64,
+    status: Status,
+}
+
+impl TensorBoard {
+    /// A back end that judges runs by the score metrics of their job, if it has any.
+    pub(super) fn new(facts: Option<Arc<JobFacts>>) -> Self {
+        // A run that is closed without its end was cut off.
+        Self { facts, file: None, step: 0, status: Status::Cancelled }
+    }
+
+    fn write<E: Into<TrackerError>>(
+        &mut self,
+        call: impl FnOnce(&mut EventFile) -> Result<(), E>,
+    ) -> Result<(), TrackerError> {
+        self.file.as_mut().map_or(Ok(()), |file| call(file).map_err(Into::into))
+    }
+}
+
+impl Tracker for TensorBoard {
+    fn name(&self) -> &'static str {
+        "tensorboard"
+    }
+
+    fn open(&mut self, plan: &RunPlan, _line: &RunLine) -> Result<(), TrackerError> {
+        let now = SystemTime::now();
+        let mut file = EventFile::create(&plan.run_dir.join(FOLDER), now)?;
+        let judges: Vec<String> = match &self.facts {
+            Some(facts) => facts.score_metrics().map(str::to_owned).collect(),
+            None => Vec::new(),
+        };
+        file.hyperparameters(&plan.hyperparameters, &judges, now)?;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    fn points(&mut self, points: &[MetricPoint]) -> Result<(), TrackerError> {
+        self.step = points.iter().map(|point| point.step).fold(self.step, u64::max);
+        self.write(|file| file.points(points, SystemTime::now()))
+    }
+
+    fn event(&mut self, event: &Event) -> Result<(), TrackerError> {
+        if let Event::RunFinished { status, .. } = event {
+            self.status = *status;
+        }
+        Ok(())
+    }
+
+    fn figures(&mut self, figures: &[Figure]) -> Result<(), TrackerError> {
+        self.write(|file| file.figures(figures, SystemTime::now()))
+    }
+
+    fn system(&mut self, sample: &Metrics) -> Result<(), TrackerError> {
+        let step = self.step;
+        self.write(|file| file.system(sample, step, SystemTime::now()))
+    }
+
+    fn close(&mut self) -> Result<(), TrackerError> {
+        let Some(file) = self.file.take() else { return Ok(()) };
+        Ok(file.close(self.status.name(), SystemTime::now())?)
+    }
+}
