@@ -13,23 +13,41 @@
 
 pub mod api;
 pub mod artifact;
+mod batch;
+mod board;
 mod charts;
+mod config;
+mod connect;
+mod console;
+mod cursor;
 mod environment;
+mod extras;
 #[cfg(test)]
 mod fake_server_tests;
 pub mod files;
 pub mod folder;
+mod follower;
+#[cfg(test)]
+mod follower_tests;
+mod gather;
 mod json;
 pub mod key;
+mod lanes;
 pub mod log;
 mod media;
 mod netrc;
 pub mod record;
 pub mod run;
 pub mod settings;
+mod side;
+mod source;
+mod stream;
+#[cfg(test)]
+mod stream_tests;
 pub mod sync;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tree;
 pub mod uploader;
 
 pub use media::MediaError;

@@ -179,9 +179,35 @@ pub struct Item {
     /// The key's parts, where it is nested; `key` is then empty.
     #[prost(string, repeated, tag = "2")]
     pub nested_key: Vec<String>,
+    /// The value, where the official client wrote it by its type; `value_json` is then empty. Not written by us.
+    #[prost(oneof = "Typed", tags = "3, 4, 5, 6, 7, 8")]
+    pub typed: Option<Typed>,
     /// The value as JSON with the bare words NaN, Infinity and -Infinity.
     #[prost(string, tag = "16")]
     pub value_json: String,
+}
+
+/// See [`Item::typed`].
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum Typed {
+    /// Null.
+    #[prost(int32, tag = "3")]
+    None(i32),
+    /// True or false.
+    #[prost(bool, tag = "4")]
+    Boolean(bool),
+    /// A whole number.
+    #[prost(sint64, tag = "5")]
+    Integer(i64),
+    /// A number.
+    #[prost(double, tag = "6")]
+    Number(f64),
+    /// A text.
+    #[prost(string, tag = "7")]
+    Text(String),
+    /// Anything else, as JSON.
+    #[prost(string, tag = "8")]
+    Json(String),
 }
 
 /// Values to set and keys to remove: a summary or a configuration.
@@ -333,6 +359,9 @@ pub struct Alert {
 /// What wrote the file.
 #[derive(Clone, PartialEq, Message)]
 pub struct Telemetry {
+    /// Features used: a message of flags, as its bytes. Not written by us.
+    #[prost(bytes = "vec", tag = "3")]
+    pub feature: Vec<u8>,
     /// Version of the language; empty.
     #[prost(string, tag = "4")]
     pub python_version: String,

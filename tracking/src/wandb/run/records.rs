@@ -96,10 +96,10 @@ pub(super) fn run(header: &RunHeader, started: Timestamp, host: String) -> Kind 
 
 pub(super) fn telemetry() -> Telemetry {
     Telemetry {
-        python_version: String::new(),
         cli_version: CLIENT_VERSION.to_owned(),
         core_version: env!("CARGO_PKG_VERSION").to_owned(),
         platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
+        ..Telemetry::default()
     }
 }
 
