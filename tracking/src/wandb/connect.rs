@@ -44,6 +44,10 @@ pub(super) struct Asked {
     pub(super) path: Option<RunPath>,
     /// What the server held before our journal, if it was there already.
     pub(super) before: Option<Before>,
+    /// Rows that were sent, if it was there already.
+    pub(super) rows: u64,
+    /// Whether it is known to have been removed there since.
+    pub(super) is_removed: bool,
     /// What a run that is known does.
     pub(super) resume: Resume,
     /// Its journal.
@@ -158,9 +162,11 @@ async fn connect_again(
     let before = asked.before.take();
     let config = asked.config.to_json(before.as_ref().and_then(|before| before.config.as_deref()));
     let answer = upsert(api, known(&path, &config)).await?;
-    if !answer.is_new {
-        let base = before.as_ref().map_or(0, |before| before.bases.history);
-        let rows = answer.rows.map_or(u64::MAX, |rows| rows.saturating_sub(base));
+    let base = before.as_ref().map_or(0, |before| before.bases.history);
+    let rows = answer.rows.map_or(u64::MAX, |rows| rows.saturating_sub(base));
+    // A run without its rows is a new one too: the answer that said so may have been lost.
+    let is_new = answer.is_new || asked.is_removed || (asked.rows > 0 && answer.rows == Some(0));
+    if !is_new {
         return Ok(Connected::There(Box::new(There {
             path: answer.path,
             before,
@@ -178,6 +184,15 @@ async fn connect_again(
     Ok(Connected::There(Box::new(There { path, before: None, rows: 0, structured, config, is_new: true })))
 }
 
+/// What the server made of another configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// It is that of the run.
+    Known,
+    /// The run had been removed there, and begins anew with nothing but this.
+    Removed,
+}
+
 /// Tells the server of another configuration, and nothing else.
 ///
 /// # Errors
@@ -185,8 +200,9 @@ async fn connect_again(
 ///
 /// # Cancel safety
 /// Sending it again is harmless.
-pub(super) async fn send_config(api: &Api, path: &RunPath, config: &str) -> Result<(), ConnectError> {
-    upsert(api, known(path, config)).await.map(drop)
+pub(super) async fn send_config(api: &Api, path: &RunPath, config: &str) -> Result<Told, ConnectError> {
+    let answer = upsert(api, known(path, config)).await?;
+    Ok(if answer.is_new { Told::Removed } else { Told::Known })
 }
 
 /// Rows the server has of a run; `None` if it does not know it.

@@ -133,13 +133,17 @@ fn finish(uploader: Uploader) -> Vec<Unfinished> {
     uploader.finish(LONG, &mut |_| ControlFlow::Continue(()))
 }
 
-fn assert_rows(run: &Value, want: u32) {
+fn assert_values(run: &Value, want: u32) {
     let steps: Vec<i64> =
         run["history"].as_array().unwrap().iter().map(|row| row["_step"].as_i64().unwrap()).collect();
     assert_eq!(steps, (0..i64::from(want)).collect::<Vec<_>>());
     let losses: Vec<f64> =
         run["history"].as_array().unwrap().iter().map(|row| row["loss"].as_f64().unwrap()).collect();
     assert_eq!(losses, (0..want).map(|at| f64::from(at) / 8.0).collect::<Vec<_>>());
+}
+
+fn assert_rows(run: &Value, want: u32) {
+    assert_values(run, want);
     assert_eq!(run["gaps"], json!([]));
 }
 
@@ -365,7 +369,8 @@ fn rows_the_server_lost_are_sent_again() {
     journal.finish(0, SystemTime::now()).unwrap();
     assert_eq!(finish(first), []);
     let run = run(&server, "gone");
-    assert_rows(&run, 30);
+    // Where a change of the configuration makes it known before that, rows stand behind a gap for a moment.
+    assert_values(&run, 30);
     assert_eq!((&run["fields"]["displayName"], &run["complete"]), (&json!("name of gone"), &json!(true)));
 }
 

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::api::{Api, ApiError};
 use super::board::Place as Entry;
-use super::connect::{ConnectError, There};
+use super::connect::{self, ConnectError, There};
 use super::cursor::Cursor;
 use super::folder::RunFolder;
 use super::gather::{Gatherer, Portion};
@@ -125,6 +125,7 @@ pub(super) async fn follow(work: Work) -> Outcome {
         told: Told::default(),
         read: 0,
         config_refusals: 0,
+        is_removed: false,
         refused: None,
         work,
     };
@@ -171,7 +172,7 @@ enum Extras {
 /// What a task beside the rows came to.
 enum Task {
     Step(Step),
-    Config(String, Result<(), ConnectError>),
+    Config(String, Result<connect::Told, ConnectError>),
     Extras(Vec<String>, Vec<String>),
     ExtrasFailed(ApiError),
 }
@@ -198,6 +199,8 @@ struct Follower {
     /// The journal was read up to here.
     read: Position,
     config_refusals: u32,
+    /// Whether the run is known to have been removed at the server.
+    is_removed: bool,
     /// Why the key is refused beside the rows.
     refused: Option<String>,
 }
@@ -224,6 +227,9 @@ impl Follower {
         loop {
             if let (Some(text), None) = (&self.refused, &self.work.growth) {
                 return Part::Over(Outcome::KeyRefused(text.clone()));
+            }
+            if self.is_removed {
+                return Part::Again;
             }
             self.start_tasks(&open);
             if self.is_due(&open) {

@@ -10,7 +10,7 @@ use super::super::gather::Gatherer;
 use super::super::lanes::Lanes;
 use super::super::source::{Next, Place, Source};
 use super::super::uploader::UploadEvent;
-use super::{Config, Follower, Open, Outcome, Part, digest};
+use super::{Config, Extras, Follower, Open, Outcome, Part, digest};
 
 impl Follower {
     pub(super) async fn open(&mut self) -> Result<Open, Part> {
@@ -31,6 +31,7 @@ impl Follower {
         }
         let head = self.head(&mut source).await?;
         let there = self.connected(head).await?;
+        self.is_removed = false;
         if there.rows < self.cursor.rows {
             // The server lost some, or never had them: from there on all is sent again.
             let rows = there.rows;
@@ -46,8 +47,7 @@ impl Follower {
             self.cursor.position = source.position;
             self.cursor.rows = source.fold.rows;
             if there.is_new {
-                self.tasks = JoinSet::new();
-                self.lanes = Lanes::new(&self.cursor, Instant::now());
+                self.begin_beside();
             }
         }
         self.cursor.path = Some(there.path.clone());
@@ -93,9 +93,17 @@ impl Follower {
                 "the journal is another than the one that was sent so far; all is sent again".to_owned(),
             );
             self.cursor = Cursor::default();
-            self.tasks = JoinSet::new();
-            self.lanes = Lanes::new(&self.cursor, Instant::now());
+            self.begin_beside();
         }
+    }
+
+    /// Drops what is under way beside the rows: the cursor says what is to be sent.
+    fn begin_beside(&mut self) {
+        let now = Instant::now();
+        self.tasks = JoinSet::new();
+        self.lanes = Lanes::new(&self.cursor, now);
+        self.extras = Extras::Open(now);
+        self.config = Config::Sent;
     }
 
     /// What the run is filed under: waits until its journal says so.
@@ -123,6 +131,8 @@ impl Follower {
                     config: fold.config,
                     path: self.cursor.path.clone(),
                     before: self.cursor.before.clone(),
+                    rows: self.cursor.rows,
+                    is_removed: self.is_removed,
                     resume: self.work.target.resume,
                     journal: path,
                 });

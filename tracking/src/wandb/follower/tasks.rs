@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::super::connect::{ConnectError, send_config};
+use super::super::connect::{ConnectError, Told, send_config};
 use super::super::lanes::Reach;
 use super::super::side;
 use super::{Config, Extras, Follower, KEY_WAIT, MOST_REFUSALS, Open, Task, digest};
@@ -68,7 +68,8 @@ impl Follower {
                 }
                 self.save();
             }
-            Task::Config(digest, Ok(())) => {
+            Task::Config(digest, Ok(told)) => {
+                self.is_removed |= told == Told::Removed;
                 self.cursor.config = digest;
                 let is_due_again = self.config == Config::UnderWay { is_due_again: true };
                 self.config = if is_due_again { Config::Due(now + pace.gather) } else { Config::Sent };
