@@ -30,7 +30,7 @@ test: libtorch
 	cargo test --workspace $(features)
 
 bench: libtorch
-	cargo bench --workspace $(features) --bench leases --bench workers --bench messages $$($(have_libtorch) && echo --bench exchange)
+	cargo bench --workspace $(features) --bench leases --bench workers --bench messages --bench tracking $$($(have_libtorch) && echo --bench exchange)
 
 lint: libtorch
 	cargo clippy --workspace --all-targets $(features) -- -D warnings

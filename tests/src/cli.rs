@@ -271,6 +271,25 @@ impl Running {
         }
     }
 
+    /// Waits for a line on standard output that holds this text.
+    ///
+    /// # Panics
+    /// If the program ends before, or nothing of the kind comes in time.
+    pub fn until_line(&mut self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    note(&mut self.stdout, &line);
+                    if line.contains(text) {
+                        return;
+                    }
+                }
+                Err(why) => self.gave_up(text, why),
+            }
+        }
+    }
+
     /// Waits for a line on standard error that holds this text.
     ///
     /// # Panics

@@ -5,8 +5,10 @@
 pub mod cli;
 pub mod damage;
 pub mod nvml;
+pub mod peers;
 pub mod probe;
 pub mod table;
+pub mod wandb;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,7 +16,12 @@ use std::path::{Path, PathBuf};
 /// Says that something was not tested. Written past the test harness, which shows what a test prints only when it
 /// fails.
 pub fn skipped(what: &str) {
-    std::io::stderr().write_all(format!("skipped: {what}\n").as_bytes()).unwrap();
+    note(&format!("skipped: {what}"));
+}
+
+/// Says something past the test harness.
+pub fn note(what: &str) {
+    std::io::stderr().write_all(format!("{what}\n").as_bytes()).unwrap();
 }
 
 /// The folder with golden values: `ENGINE_FIXTURES`, or else the copy in `tests/data/fixtures`.
@@ -55,4 +62,18 @@ pub fn real_data() -> Option<String> {
             None
         }
     }
+}
+
+/// A tool of the shared folder, by its path below `tools`; `None`, and said so, where a test is to be skipped.
+///
+/// # Panics
+/// If `ENGINE_REQUIRE_SHARED` is 1 and it is not there.
+pub fn shared_tool(name: &str) -> Option<PathBuf> {
+    let tool = shared_dir().map(|shared| shared.join("tools").join(name)).filter(|tool| tool.is_file());
+    let required = std::env::var_os("ENGINE_REQUIRE_SHARED").is_some_and(|value| value == "1");
+    assert!(tool.is_some() || !required, "ENGINE_REQUIRE_SHARED=1, but ENGINE_SHARED holds no tools/{name}");
+    if tool.is_none() {
+        skipped(&format!("{name} is not here; ENGINE_SHARED names the folder with tools/{name}"));
+    }
+    tool.map(|tool| std::path::absolute(tool).unwrap())
 }

@@ -14,7 +14,7 @@ const MAY_USE: [(&str, &[&str]); 7] = [
     ("engine-actors", &["engine-devices", "engine-tracking"]),
     ("engine", &["engine-actors", "engine-devices", "engine-tracking"]),
     ("engine-cli", &["engine"]),
-    ("engine-benches", &["engine", "engine-actors", "engine-devices"]),
+    ("engine-benches", &["engine", "engine-actors", "engine-devices", "engine-tracking", "engine-tests"]),
     ("engine-tests", &["engine", "engine-actors", "engine-devices", "engine-tracking", "engine-cli"]),
 ];
 

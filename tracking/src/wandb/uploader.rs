@@ -1,4 +1,10 @@
 //! The one uploader of a process: reads behind the journals of all its runs and sends them.
+//!
+//! - UPLOAD-1: what is sent is a function of the journal's beginning; the cursor holds places, never state.
+//! - UPLOAD-2: a request is read when it is due: a run holds nothing but its summary, its configuration and at most one
+//!   request, and only so many runs hold one at once.
+//! - UPLOAD-3: rows never wait for files, and files never for artifacts.
+//! - UPLOAD-4: of what was printed, only the newest line is ever sent again.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
