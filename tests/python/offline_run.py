@@ -32,7 +32,7 @@ def main():
         run.log(row)
     print("a line on standard output")
     run.log({"table": wandb.Table(columns=["a", "b"], data=[[1, "x"], [2, "y"]])})
-    run.log({"histogram": wandb.Histogram([1, 2, 2, 3, 3, 3], num_bins=4)})
+    run.log({"histogram": wandb.Histogram(np_histogram=([1, 2, 0, 3], [1, 1.5, 2, 2.5, 3]))})
     from PIL import Image
 
     run.log({"picture": wandb.Image(Image.new("RGB", (4, 3), (200, 30, 10)), caption="red")})

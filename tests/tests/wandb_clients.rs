@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what cannot be had fails the test")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
@@ -11,13 +11,21 @@ use engine_tests::peers::{must, peer, script};
 use engine_tests::wandb::faults::{FakeServer, Faults};
 use engine_tests::wandb::local::{LocalRun, assert_complete, assert_rows};
 use engine_tests::wandb::python_server::{PythonServer, program};
-use engine_tests::wandb::seen::{Seen, SeenArtifact, SeenRun, parse};
+use engine_tests::wandb::seen::{Row, Seen, SeenArtifact, SeenRun, parse};
 use engine_tests::wandb::tracked::{ENTITY, KEY, MODEL, PROJECT, Tracked};
 use engine_tracking::wandb::folder::RunFolder;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Nobody listens there: nothing is sent before it is asked for.
 const NOWHERE: &str = "http://127.0.0.1:9";
+
+/// `sync` of older clients passes over values below a key of the summary, of their own folders too.
+const NOT_TOLD_BY_0_22_3: [&str; 1] = ["runtime"];
+/// That of 0.19.11 besides over what is set in the configuration after the start, of its own folders too: charts are
+/// described there, and what a run says of itself once it is prepared.
+const NOT_TOLD_BY_0_19_11: [&str; 3] = ["charts", "later config", "runtime"];
+/// Keys a run of ours sets once it is prepared.
+const LATER: [&str; 4] = ["train_samples", "val_samples", "parameters", "device"];
 
 /// A run of ours, written without a server, with pictures, charts, and its best checkpoint for artifact.
 struct Offline {
@@ -91,12 +99,41 @@ fn plain(value: &Value) -> Value {
     }
 }
 
+/// When a sample of system metrics was taken.
+const TIMES: [&str; 2] = ["_timestamp", "_runtime"];
+
+/// A sample of system metrics without its time.
+fn sample(row: &Row) -> Value {
+    let values = row.iter().filter(|(name, _)| !TIMES.contains(&name.as_str()));
+    plain(&Value::Object(values.map(|(name, value)| (name.clone(), value.clone())).collect()))
+}
+
+/// That samples were taken at the same times: each client puts them together from seconds and nanoseconds in its own
+/// order, older ones from microseconds.
+fn assert_times(ours: &[Row], theirs: &[Row]) {
+    for (one, other) in ours.iter().zip(theirs) {
+        for name in TIMES {
+            let (here, there) = (one[name].as_f64().unwrap(), other[name].as_f64().unwrap());
+            assert!((here - there).abs() < 1e-5, "{name}: {here} and {there}");
+        }
+    }
+}
+
 /// What two clients must agree on. Left out is what tells of the client and its machine: telemetry, files it adds on
 /// its own, the time at which it saw a line.
 fn common(run: &SeenRun) -> BTreeMap<&'static str, Value> {
     let mut config = run.config.clone();
+    let mut summary = run.summary.clone();
+    let runtime = summary.as_object_mut().unwrap().remove("_wandb").unwrap_or_default();
     let charts = config["_wandb"]["value"]["visualize"].take();
     config.as_object_mut().unwrap().remove("_wandb");
+    for entry in config.as_object_mut().unwrap().values_mut() {
+        // Older clients describe each value, with nothing.
+        entry.as_object_mut().unwrap().retain(|name, _| name != "desc");
+    }
+    let later =
+        LATER.iter().filter_map(|name| Some(((*name).to_owned(), config.as_object_mut()?.remove(*name)?)));
+    let later: Map<String, Value> = later.collect();
     let line = |line: &String| match line.starts_with('{') {
         true => parse(line)["content"].clone(),
         false => json!(line),
@@ -108,10 +145,12 @@ fn common(run: &SeenRun) -> BTreeMap<&'static str, Value> {
         ("job type", filed("jobType")),
         ("tags", filed("tags")),
         ("config", plain(&config)),
+        ("later config", plain(&Value::Object(later))),
         ("charts", plain(&charts)),
         ("rows", run.history.iter().map(|row| plain(&Value::Object(row.clone()))).collect()),
-        ("summary", plain(&run.summary)),
-        ("system metrics", run.events.iter().map(|row| plain(&Value::Object(row.clone()))).collect()),
+        ("summary", plain(&summary)),
+        ("runtime", plain(&runtime)),
+        ("system metrics", run.events.iter().map(sample).collect()),
         ("output", run.output.iter().map(line).collect()),
         ("exit code", json!(run.exit_code)),
         ("alerts", json!(run.alerts)),
@@ -128,39 +167,54 @@ fn files(seen: &Seen) -> (BTreeMap<&String, &String>, Vec<SeenArtifact>) {
     (media.map(|(path, blob)| (path, &blob.md5)).collect(), artifacts)
 }
 
-fn assert_alike(ours: &Seen, theirs: &Seen, id: &str) {
-    let (one, other) = (common(ours.run(id)), common(theirs.run(id)));
-    for (what, here) in &one {
-        let there = &other[what];
-        assert_eq!(here, there, "{what}: ours, and the official client's");
+/// Where two values differ: the entries of objects, and whole values of other kinds.
+fn differences(one: &Value, other: &Value) -> Vec<String> {
+    let (Some(entries), Some(others)) = (one.as_object(), other.as_object()) else {
+        return if one == other { Vec::new() } else { vec![format!("{one}\n{other}")] };
+    };
+    let names: BTreeSet<&String> = entries.keys().chain(others.keys()).collect();
+    let differ = names.into_iter().filter(|name| entries.get(*name) != others.get(*name));
+    differ.map(|name| format!("{name}: {:?} and {:?}", entries.get(name), others.get(name))).collect()
+}
+
+/// That both servers were told the same, but for what the client is known not to tell.
+fn assert_alike(ours: &Seen, theirs: &Seen, id: &str, not_told: &[&str]) {
+    let (mut one, other) = (common(ours.run(id)), common(theirs.run(id)));
+    for what in not_told {
+        assert!(one.remove(what).is_some_and(|here| here != other[what]), "{what} is told after all");
     }
+    for (what, here) in &one {
+        let differ = differences(here, &other[what]);
+        assert!(differ.is_empty(), "{what}: ours, and the official client's:\n{}", differ.join("\n"));
+    }
+    assert_times(&ours.run(id).events, &theirs.run(id).events);
     assert_eq!(files(ours), files(theirs), "files and artifacts: ours, and the official client's");
 }
 
-fn client_sends_our_folder(version: &str) {
+fn client_sends_our_folder(version: &str, not_told: &[&str]) {
     let (Some(wandb), Some(_)) = (peer(&format!("wandb-{version}"), "wandb"), program()) else { return };
     let theirs = sent_by(&wandb, &OFFLINE.folder.path);
     assert_complete(&OFFLINE.run, &theirs, 0);
     assert!(theirs.artifacts.iter().any(|artifact| artifact.kind == "model" && artifact.committed));
     let ours = sent_by_us(&OFFLINE.folder.path);
     assert_rows(&OFFLINE.run, ours.run(&OFFLINE.run.id));
-    assert_alike(&ours, &theirs, &OFFLINE.run.id);
+    assert_alike(&ours, &theirs, &OFFLINE.run.id, not_told);
     OFFLINE.tracked.place.assert_left_by_all();
 }
 
 #[test]
 fn our_folder_through_client_0_31_0() {
-    client_sends_our_folder("0.31.0");
+    client_sends_our_folder("0.31.0", &[]);
 }
 
 #[test]
 fn our_folder_through_client_0_22_3() {
-    client_sends_our_folder("0.22.3");
+    client_sends_our_folder("0.22.3", &NOT_TOLD_BY_0_22_3);
 }
 
 #[test]
 fn our_folder_through_client_0_19_11() {
-    client_sends_our_folder("0.19.11");
+    client_sends_our_folder("0.19.11", &NOT_TOLD_BY_0_19_11);
 }
 
 #[test]
@@ -182,5 +236,5 @@ fn a_folder_of_client_0_31_0_through_engine_sync() {
     let there = theirs.run("official1");
     assert_eq!((there.exit_code, there.history.len()), (Some(3), 28), "the client sends what it logged");
     assert_eq!(there.alerts, ["something"]);
-    assert_alike(&sent_by_us(folder), &theirs, "official1");
+    assert_alike(&sent_by_us(folder), &theirs, "official1", &[]);
 }

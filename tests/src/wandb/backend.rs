@@ -116,8 +116,8 @@ impl Backend {
     }
 
     /// A `file_stream` request.
-    pub(super) fn stream(&mut self, key: RunKey, body: &Value) -> Result<Value, Refusal> {
-        let Some(run) = self.runs.get_mut(&key) else { return refused(404, "run not found") };
+    pub(super) fn stream(&mut self, key: &RunKey, body: &Value) -> Result<Value, Refusal> {
+        let Some(run) = self.runs.get_mut(key) else { return refused(404, "run not found") };
         run.stream(body)?;
         Ok(json!({"stopped": run.stopped}))
     }

@@ -15,8 +15,8 @@ use super::tracked::{KEY, MODEL, PARALLEL, TUNE, Tracked};
 use crate::cli::Ended;
 use crate::table::Table;
 
-/// A small run of its own: some dozen rows in two seconds.
-const TRAIN: &str = "train --json --name r --max-epochs 3";
+/// A small run of its own: two epochs, and what they draw.
+const TRAIN: &str = "train --json --name r --max-epochs 2";
 
 fn train(more: &str) -> String {
     format!("{TRAIN} {MODEL} {more}")
@@ -27,6 +27,20 @@ fn assert_trained(ended: &Ended) {
     assert_eq!(ended.outcome()["status"], "complete");
 }
 
+/// That the program said which run is not sent, and what sends it.
+fn assert_left(ended: &Ended) {
+    let told: Vec<Value> = ended.json().into_iter().filter(|event| event["event"] == "not-sent").collect();
+    assert_eq!(told.len(), 1, "{}", ended.stdout);
+    assert_eq!(told[0]["command"], "engine sync out");
+    assert_eq!(told[0]["runs"].as_array().unwrap().len(), 1, "{told:?}");
+}
+
+/// Warnings that hold a text.
+fn warnings(ended: &Ended, text: &str) -> Vec<String> {
+    let warned = ended.json().into_iter().filter(|event| event["event"] == "warned");
+    warned.map(|event| event.to_string()).filter(|event| event.contains(text)).collect()
+}
+
 /// Trains a run against a server at fault, which must have been so often, and expects that all arrives.
 fn trains_against<S: FakeServer>(faults: &Faults, met: std::ops::RangeInclusive<usize>) -> Seen {
     let server = S::start(None, faults);
@@ -34,7 +48,8 @@ fn trains_against<S: FakeServer>(faults: &Faults, met: std::ops::RangeInclusive<
     let ended = tracked.run(&train(""));
     assert_trained(&ended);
     let seen = server.seen();
-    assert!(!ended.stderr.contains("engine sync"), "not all is sent: {}", ended.stderr);
+    let left = ended.json().into_iter().find(|event| event["event"] == "not-sent");
+    assert_eq!(left, None, "not all is sent");
     assert_complete(&tracked.only_run(), &seen, 0);
     assert!(met.contains(&seen.faults_met), "{} faults, of {faults:?}", seen.faults_met);
     tracked.place.assert_left_by_all();
@@ -105,9 +120,10 @@ pub fn down_at_the_start_then_up<S: FakeServer>() {
 pub fn down_all_the_time_then_synced<S: FakeServer>() {
     let port = free_port();
     let tracked = Tracked::new(&format!("http://127.0.0.1:{port}"));
-    let ended = tracked.run(&train("--wandb-finish-secs 1"));
-    assert_trained(&ended);
-    assert!(ended.stderr.contains("engine sync"), "what is left is told: {}", ended.stderr);
+    // As a user reads it.
+    let ended = tracked.run(&train("--wandb-finish-secs 1").replace("--json", ""));
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("engine sync out"), "what is left is told: {}", ended.stderr);
     let server = S::start(Some(port), &Faults::default());
     assert_synced(&tracked, &server);
 }
@@ -162,7 +178,7 @@ pub fn slow_answers<S: FakeServer>() {
     let ended = running.end();
     assert!(over.elapsed() < latency / 2, "the engine waited for an answer: {:?}", over.elapsed());
     assert_trained(&ended);
-    assert!(ended.stderr.contains("engine sync"), "what is left is told: {}", ended.stderr);
+    assert_left(&ended);
     server.heal();
     assert_synced(&tracked, &server);
 }
@@ -242,9 +258,10 @@ pub fn key_refused<S: FakeServer>() {
     let tracked = Tracked::new(&server.url());
     let ended = tracked.run(&train("--wandb-finish-secs 1"));
     assert_trained(&ended);
-    let told = ended.json().into_iter().filter(|event| event.to_string().contains("refused"));
-    assert!(told.count() <= 1, "a refusal is told once:\n{}", ended.stdout);
-    assert!(ended.stderr.contains("WANDB_API_KEY"), "which key was refused is told: {}", ended.stderr);
+    assert_left(&ended);
+    let told = warnings(&ended, "refused");
+    assert_eq!(told.len(), 1, "a refusal is told once");
+    assert!(told[0].contains("WANDB_API_KEY"), "which key was refused is told: {told:?}");
     assert!(!ended.stderr.contains(KEY) && !ended.stdout.contains(KEY));
     assert!(server.seen().runs.is_empty());
 
@@ -290,12 +307,10 @@ pub fn full_disk<S: FakeServer>() {
     command.env("WANDB_DIR", &small);
     let ended = tracked.place.start_command(command).end();
     assert_trained(&ended);
-    let of_tracking = |event: &Value| {
-        event["event"].as_str().is_some_and(|kind| kind.contains("warned"))
-            && event.to_string().contains("wandb")
-    };
-    let warnings: Vec<Value> = ended.json().into_iter().filter(of_tracking).collect();
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(tracked.only_run().rows.len() >= 6, "metrics.csv is on another disk, and whole");
+    let told = warnings(&ended, "check the free space of the disk");
+    let of_journal = told.iter().filter(|warning| warning.contains("is turned off")).count();
+    // The one who sends may find it full too, where it notes how far it is.
+    assert!(of_journal == 1 && told.len() <= 2, "{told:?}");
+    assert!(tracked.only_run().rows.len() >= 4, "metrics.csv is on another disk, and whole");
     tracked.place.assert_left_by_all();
 }

@@ -275,7 +275,7 @@ impl Inner {
         match (request.method.as_str(), parts.as_slice()) {
             ("POST", ["files", entity, project, run, "file_stream"]) => {
                 let key = [entity, project, run].map(|part| (*part).to_owned());
-                answered(self.backend.stream(key.into(), body))
+                answered(self.backend.stream(&key.into(), body))
             }
             ("PUT", ["storage", ..]) => {
                 let place = path.trim_start_matches("/storage/").to_owned();

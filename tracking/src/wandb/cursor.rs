@@ -135,13 +135,17 @@ impl Cursor {
         fs::write(&aside, text).and_then(|()| fs::rename(&aside, path)).map_err(failed)
     }
 
-    /// Notes something that the server will not have.
-    pub(super) fn lose(&mut self, what: String) {
+    /// Notes something that the server will not have. `false` if it is noted already: a summary is sent again and again.
+    pub(super) fn lose(&mut self, what: &str) -> bool {
+        if self.losses.iter().any(|known| known == what) {
+            return false;
+        }
         if self.losses.len() < LOSSES_KEPT {
-            self.losses.push(what);
+            self.losses.push(what.to_owned());
         } else {
             self.further_losses += 1;
         }
+        true
     }
 
     /// First places of our lines.
@@ -171,7 +175,10 @@ mod tests {
             summary: None,
         };
         let mut cursor = Cursor { position: 77, rows: 5, before: Some(before), ..Cursor::default() };
-        (0..LOSSES_KEPT + 3).for_each(|at| cursor.lose(at.to_string()));
+        for at in 0..LOSSES_KEPT + 3 {
+            assert!(cursor.lose(&at.to_string()));
+        }
+        assert!(!cursor.lose("0"), "it is noted already");
         cursor.save(&path).unwrap();
         let read = Cursor::load(&path).unwrap().unwrap();
         assert_eq!(read, cursor);

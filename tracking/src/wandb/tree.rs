@@ -6,6 +6,9 @@ use std::fmt::Write;
 
 use super::record::{Item, Typed};
 
+/// Characters of a key in a message.
+const LONGEST_SHOWN: usize = 100;
+
 /// A value: the JSON text it was logged as, or values by key.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Tree {
@@ -105,26 +108,37 @@ impl Tree {
         out
     }
 
-    /// Takes out what is too long for `limit` bytes in all: `kept` stays, then as many of the shortest values of at most
-    /// `longest` bytes as fit. Gives the keys taken out.
+    /// Takes out what is too long for `limit` bytes in all: `kept` stays, then as many of the shortest members of at most
+    /// `longest` bytes, key and value, as fit. Gives the keys taken out, the longest of them cut.
     pub(super) fn shorten(&mut self, kept: &[&str], longest: usize, limit: usize) -> Vec<String> {
         let mut sizes: Vec<(usize, String)> = self
             .members()
             .iter()
             .filter(|(key, _)| !kept.contains(&key.as_str()))
-            .map(|(key, value)| (value.to_json().len(), key.clone()))
+            .map(|(key, value)| (key.len() + value.to_json().len(), key.clone()))
             .collect();
         sizes.sort();
         let mut held = 0;
         let mut out = Vec::new();
         for (size, key) in sizes {
-            held += size + key.len() + 4;
-            if size > longest || held > limit {
+            // Quotes, colon and comma.
+            let size = size + 4;
+            if size > longest || held + size > limit {
                 self.members().remove(&key);
-                out.push(key);
+                out.push(shown(&key));
+            } else {
+                held += size;
             }
         }
         out
+    }
+}
+
+/// A key as messages name it.
+fn shown(key: &str) -> String {
+    match key.char_indices().nth(LONGEST_SHOWN) {
+        Some((end, _)) => format!("{}…", &key[..end]),
+        None => key.to_owned(),
     }
 }
 

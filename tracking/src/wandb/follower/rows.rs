@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::api::ApiError;
-use super::super::batch::{Batch, Beside, LineFile};
+use super::super::batch::{Batch, Beside, LARGEST_REQUEST, LineFile};
 use super::super::gather::{Form, Gathered};
 use super::super::uploader::UploadEvent;
 use super::{Config, Follower, Open, Part};
@@ -111,6 +111,12 @@ impl Follower {
             }
             summary = Some(line.text).filter(|text| text != "{}");
         }
+        // Beside many rows a long one waits for a request with fewer; the last has none.
+        let room = LARGEST_REQUEST.saturating_sub(got.batch.bytes());
+        let waits = summary.as_ref().is_some_and(|text| text.len() > room && !got.batch.is_empty());
+        if waits {
+            summary = None;
+        }
         let uploaded = self.cursor.untold.clone();
         let told = uploaded.len();
         let beside = Beside { summary, uploaded, preempting: open.is_preempting, exit_code };
@@ -127,7 +133,7 @@ impl Follower {
             Ok(answer) => {
                 self.fine();
                 self.portion.taken();
-                open.has_summary = false;
+                open.has_summary = waits;
                 open.is_preempting = false;
                 self.cursor.untold.drain(..told);
                 self.acknowledged(&got, losses);

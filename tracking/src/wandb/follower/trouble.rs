@@ -58,8 +58,9 @@ impl Follower {
     }
 
     pub(super) fn lose(&mut self, what: String) {
-        self.warn(what.clone());
-        self.cursor.lose(what);
+        if self.cursor.lose(&what) {
+            self.warn(what);
+        }
     }
 
     pub(super) fn warn(&self, what: String) {
