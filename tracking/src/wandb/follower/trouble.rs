@@ -70,9 +70,10 @@ impl Follower {
     pub(super) fn save(&mut self) {
         match self.cursor.save(&self.work.folder.cursor()) {
             Ok(()) => self.told.disk = false,
+            // Nothing is lost by it, so the user has nothing to do: what is sent again changes nothing.
             Err(error) if !self.told.disk => {
                 self.told.disk = true;
-                self.warn(error.to_string());
+                tracing::warn!(run = %self.work.folder.run_id, %error, "a later sync sends all of the run again");
             }
             Err(_) => {}
         }
