@@ -76,11 +76,13 @@ impl RunContext {
             due
         };
         if due {
-            self.tell(FromWorker::Progress(progress));
+            self.flush_whole();
+            (self.send)(FromWorker::Progress(progress));
         }
     }
 
-    /// Values to log. Sent in batches, in order.
+    /// Values to log. Sent in batches, in order. Those of one (epoch, step) that are logged one after another are one row,
+    /// however long the pause between them.
     pub fn log(&self, point: MetricPoint) {
         let full = {
             let mut pending = self.lock();
@@ -91,7 +93,7 @@ impl RunContext {
             pending.points.len() >= FLUSH_AT || pending.points_since.elapsed() >= FLUSH_AFTER
         };
         if full {
-            self.flush();
+            self.flush_whole();
         }
     }
 
@@ -129,6 +131,26 @@ impl RunContext {
         }
     }
 
+    /// Sends the points that wait, but those of the newest place, which may get more: what is a row must not hang on the clock.
+    fn flush_whole(&self) {
+        let mut pending = self.lock();
+        let newest = pending.points.last().map(|point| (point.epoch, point.step));
+        let open = pending.points.iter().rev().take_while(|point| newest == Some((point.epoch, point.step)));
+        let open = open.count();
+        if open >= FLUSH_AT {
+            drop(pending);
+            return self.flush();
+        }
+        let whole = pending.points.len() - open;
+        let rest = pending.points.split_off(whole);
+        let points = std::mem::replace(&mut pending.points, rest);
+        pending.points_since = Instant::now();
+        drop(pending);
+        if !points.is_empty() {
+            (self.send)(FromWorker::Logged(points));
+        }
+    }
+
     /// Points always travel before what refers to them.
     fn tell(&self, message: FromWorker) {
         self.flush();
@@ -137,5 +159,37 @@ impl RunContext {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine_actors::protocol::Phase;
+
+    use super::*;
+
+    #[test]
+    fn what_is_logged_at_one_place_travels_together_whatever_the_clock_says() {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let hears = Arc::clone(&said);
+        let context = RunContext::new(
+            move |message| {
+                if let FromWorker::Logged(points) = message {
+                    hears.lock().unwrap().push(points.iter().map(|point| point.step).collect::<Vec<_>>());
+                }
+            },
+            Arc::default(),
+        );
+        let log = |step| {
+            // The time for a batch is over with every point.
+            context.lock().points_since = Instant::now() - 2 * FLUSH_AFTER;
+            context.log(MetricPoint { epoch: 0, step, values: [("loss".to_owned(), 0.5)].into() });
+        };
+        [1, 2, 2].into_iter().for_each(log);
+        let batch = Progress { epoch: 0, max_epochs: 1, batch: 1, batches: 1, phase: Phase::Train };
+        context.progress(batch);
+        [2, 3].into_iter().for_each(log);
+        context.validated(0, 3, Metrics::new());
+        assert_eq!(*said.lock().unwrap(), [vec![1], vec![2, 2, 2], vec![3]]);
     }
 }
