@@ -69,11 +69,6 @@ pub(super) fn retry_after(pace: &Pace, value: &str, now: SystemTime) -> Option<D
     Some(asked.clamp(SHORTEST_WAIT.min(pace.first_wait), LONGEST_ASKED))
 }
 
-/// Pause after a refusal that names no time, where the limit is known to end: `RateLimit-Reset`.
-pub(super) fn until(pace: &Pace, reset: Duration) -> Duration {
-    reset.clamp(SHORTEST_WAIT.min(pace.first_wait), pace.longest_wait.max(SHORTEST_WAIT))
-}
-
 /// Seconds of a header; `None` if it holds none.
 pub(super) fn seconds(value: &str) -> Option<Duration> {
     let seconds: f64 = value.trim().parse().ok()?;

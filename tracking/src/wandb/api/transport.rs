@@ -204,8 +204,7 @@ impl Transport {
             return (read_answer(&mut response, reading).await.map(|json| Answer { json, etag }), hint);
         }
         let after = header(&response, RETRY_AFTER.as_str())
-            .and_then(|value| retry::retry_after(&self.pace, &value, SystemTime::now()))
-            .or_else(|| hint.reset.filter(|_| status == 429).map(|reset| retry::until(&self.pace, reset)));
+            .and_then(|value| retry::retry_after(&self.pace, &value, SystemTime::now()));
         if status == 429 {
             hint.refused = Some(after.unwrap_or(Duration::ZERO));
         }
