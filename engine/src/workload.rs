@@ -136,11 +136,8 @@ impl RunContext {
         let mut pending = self.lock();
         let newest = pending.points.last().map(|point| (point.epoch, point.step));
         let open = pending.points.iter().rev().take_while(|point| newest == Some((point.epoch, point.step)));
-        let open = open.count();
-        if open >= FLUSH_AT {
-            drop(pending);
-            return self.flush();
-        }
+        // A place that gets more and more is sent in parts: what waits is bounded.
+        let open = Some(open.count()).filter(|open| *open < FLUSH_AT).unwrap_or(0);
         let whole = pending.points.len() - open;
         let rest = pending.points.split_off(whole);
         let points = std::mem::replace(&mut pending.points, rest);

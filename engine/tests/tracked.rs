@@ -18,10 +18,10 @@ use engine::{
     JobError, RunLine, RunPlan, RunRequest, RunTask, Sampler, Scoring, Tracker, TrackerError, TuneRequest,
 };
 use engine_actors::protocol::{RunOrder, RunSummary};
-use engine_tracking::MetricPoint;
 use engine_tracking::wandb::folder::RunFolder;
 use engine_tracking::wandb::log::{Found, LogReader};
 use engine_tracking::wandb::record::Kind;
+use engine_tracking::{Figure, FigureContent, ImageFile, MetricPoint};
 use serde_json::{Map, Value, json};
 
 /// Two epochs whose score is the hyperparameter `x`; `x` above 1 fails, on fold 1 alone.
@@ -394,4 +394,47 @@ fn entries_lie_in_the_folders_of_cv_and_tune() {
         (ids(&folder.path().join("artifacts/t")), ids(&folder.path().join("artifacts/t/t-cv0")));
     assert!(of_tune.len() == 1 && is_entry(&of_tune[0]) && of_tune[0].starts_with('t'), "{of_tune:?}");
     assert!(of_cv.len() == 1 && is_entry(&of_cv[0]) && of_cv[0].starts_with('c'), "{of_cv:?}");
+}
+
+/// Draws a picture that is not there, and logs before and behind it.
+struct Careless;
+
+impl Workload for Careless {
+    fn run(&self, order: &RunOrder, context: &RunContext) -> Result<RunSummary, Failure> {
+        for step in 0..2 {
+            context.log(MetricPoint { epoch: 0, step, values: [("train/loss".to_owned(), 0.5)].into() });
+            let path = order.plan.run_dir.join("figures/gone.png");
+            let picture = ImageFile { path, width: 1, height: 1, caption: String::new() };
+            let content = FigureContent::Images(vec![picture]);
+            context.draw(vec![Figure { name: "val/samples".into(), epoch: 0, step, content }]);
+        }
+        Ok(RunSummary::default())
+    }
+}
+
+#[test]
+fn a_picture_that_is_gone_is_a_warning_and_the_run_is_tracked_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::builder(Careless)
+        .accelerator(Accelerator::Cpu)
+        .artifact_dir(folder.path().join("artifacts"))
+        .wandb(Wandb::new(settings(Mode::Offline)))
+        .tensorboard()
+        .build()
+        .unwrap();
+    let mut events = engine.events();
+    engine.train(one_run()).unwrap().wait().unwrap();
+    close(engine);
+    let told = journals(folder.path()).remove("alone").unwrap();
+    assert_eq!(column(&told, "trainer/global_step"), [0.0, 1.0]);
+    assert_eq!(told.exit_code, Some(0));
+    let mut warned = Vec::new();
+    while let Some(event) = events.next_blocking() {
+        if let Event::Warned { message } = event {
+            warned.push(message);
+        }
+    }
+    // Two pictures, two back ends, neither turned off.
+    assert_eq!(warned.iter().filter(|message| message.contains("val/samples")).count(), 4, "{warned:?}");
+    assert!(warned.iter().all(|message| !message.contains("turned off")), "{warned:?}");
 }

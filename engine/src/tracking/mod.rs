@@ -17,6 +17,8 @@ mod sync;
 mod tensorboard;
 mod wandb;
 
+use engine_actors::events::Event;
+use engine_tracking::Figure;
 pub use engine_tracking::wandb::settings::{Mode, Pace, Resume, Settings, SettingsError};
 pub use engine_tracking::wandb::uploader::{Progress, Unfinished};
 
@@ -25,3 +27,8 @@ pub(crate) use self::job_book::JobFacts;
 pub(crate) use self::service::{Tracking, TrackingPlan};
 pub use self::sync::{Deed, SyncAllError, SyncOptions, Synced, Which, runs_below, sync_all};
 pub use self::wandb::{LogModel, Wandb};
+
+/// What the user is told of a figure that a back end could not take; the back end goes on.
+fn left_out(tracker: &str, run_name: &str, figure: &Figure, error: &dyn std::fmt::Display) -> Event {
+    Event::Warned { message: format!("{tracker} of `{run_name}` goes on without {}: {error}", figure.name) }
+}

@@ -7,43 +7,52 @@ use engine_actors::events::Event;
 use engine_actors::outcome::Status;
 use engine_actors::plan::RunPlan;
 use engine_actors::ports::{RunLine, Tracker, TrackerError};
-use engine_tracking::tensorboard::EventFile;
+use engine_tracking::tensorboard::{EventFile, EventFileError};
 use engine_tracking::{Figure, MetricPoint, Metrics};
 
 use super::job_book::JobFacts;
+use super::left_out;
 
 /// Folder of the event files, in the run's.
 const FOLDER: &str = "tensorboard";
+/// The back end, in warnings.
+const NAME: &str = "tensorboard";
 
 /// The event file of one run.
 pub(super) struct TensorBoard {
     facts: Option<Arc<JobFacts>>,
-    file: Option<EventFile>,
+    open: Option<Open>,
     step: u64,
     status: Status,
+}
+
+struct Open {
+    file: EventFile,
+    run_name: String,
+    line: RunLine,
 }
 
 impl TensorBoard {
     /// A back end that judges runs by the score metrics of their job, if it has any.
     pub(super) fn new(facts: Option<Arc<JobFacts>>) -> Self {
         // A run that is closed without its end was cut off.
-        Self { facts, file: None, step: 0, status: Status::Cancelled }
+        Self { facts, open: None, step: 0, status: Status::Cancelled }
     }
 
     fn write<E: Into<TrackerError>>(
         &mut self,
         call: impl FnOnce(&mut EventFile) -> Result<(), E>,
     ) -> Result<(), TrackerError> {
-        self.file.as_mut().map_or(Ok(()), |file| call(file).map_err(Into::into))
+        self.open.as_mut().map_or(Ok(()), |open| call(&mut open.file).map_err(Into::into))
     }
 }
 
 impl Tracker for TensorBoard {
     fn name(&self) -> &'static str {
-        "tensorboard"
+        NAME
     }
 
-    fn open(&mut self, plan: &RunPlan, _line: &RunLine) -> Result<(), TrackerError> {
+    fn open(&mut self, plan: &RunPlan, line: &RunLine) -> Result<(), TrackerError> {
         let now = SystemTime::now();
         let mut file = EventFile::create(&plan.run_dir.join(FOLDER), now)?;
         let judges: Vec<String> = match &self.facts {
@@ -51,7 +60,7 @@ impl Tracker for TensorBoard {
             None => Vec::new(),
         };
         file.hyperparameters(&plan.hyperparameters, &judges, now)?;
-        self.file = Some(file);
+        self.open = Some(Open { file, run_name: plan.run_name.clone(), line: line.clone() });
         Ok(())
     }
 
@@ -68,7 +77,17 @@ impl Tracker for TensorBoard {
     }
 
     fn figures(&mut self, figures: &[Figure]) -> Result<(), TrackerError> {
-        self.write(|file| file.figures(figures, SystemTime::now()))
+        let Some(open) = &mut self.open else { return Ok(()) };
+        for figure in figures {
+            match open.file.figures(std::slice::from_ref(figure), SystemTime::now()) {
+                Ok(()) => {}
+                Err(error @ (EventFileError::Read { .. } | EventFileError::NotPng { .. })) => {
+                    open.line.publish(left_out(NAME, &open.run_name, figure, &error));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     fn system(&mut self, sample: &Metrics) -> Result<(), TrackerError> {
@@ -77,7 +96,7 @@ impl Tracker for TensorBoard {
     }
 
     fn close(&mut self) -> Result<(), TrackerError> {
-        let Some(file) = self.file.take() else { return Ok(()) };
-        Ok(file.close(self.status.name(), SystemTime::now())?)
+        let Some(open) = self.open.take() else { return Ok(()) };
+        Ok(open.file.close(self.status.name(), SystemTime::now())?)
     }
 }

@@ -5,6 +5,7 @@ mod header;
 mod repeats;
 mod tracker;
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -95,8 +96,8 @@ pub(super) struct Link {
     uploader: Mutex<Option<Uploader>>,
     /// Held until the engine is closed: as long as somebody can publish, event streams do not end.
     bus: Mutex<Option<Arc<EventBus>>>,
-    /// Ways back to the runs, for what their uploads tell; held as long as the bus, for the same reason.
-    lines: Mutex<Vec<Arc<RunLine>>>,
+    /// Ways back to the runs, for what their uploads tell; held until an upload is over, and no longer than the bus.
+    lines: Mutex<Lines>,
     /// What the uploads have told: hundreds of runs meet the same server.
     repeats: Mutex<Repeats>,
     lock: LiveLock,
@@ -144,7 +145,7 @@ impl Link {
             finish_within,
             uploader: Mutex::new(uploader),
             bus: Mutex::new(None),
-            lines: Mutex::new(Vec::new()),
+            lines: Mutex::new(Lines::default()),
             repeats: Mutex::new(Repeats::default()),
             lock: LiveLock::new(artifact_dir.to_owned()),
             open: Gate::default(),
@@ -190,10 +191,11 @@ impl Link {
     ) -> Open {
         let line = Arc::new(line.clone());
         let weak = Arc::downgrade(&line);
-        lock(&self.lines).push(line);
+        let held = HeldLine { number: lock(&self.lines).hold(line), link: Arc::downgrade(self) };
         let (id, name) = (run_id.to_owned(), run_name.to_owned());
         let link = Arc::downgrade(self);
         self.follow(run_id, journal, move |event| {
+            let _held = &held;
             let (Some(line), Some(link)) = (weak.upgrade(), link.upgrade()) else { return };
             if event == UploadEvent::StopAsked {
                 line.stop();
@@ -282,9 +284,39 @@ impl Link {
         }
         let uploader = lock(&self.uploader).take();
         let left = uploader.map(|uploader| uploader.finish(self.finish_within, tell)).unwrap_or_default();
-        lock(&self.lines).clear();
+        lock(&self.lines).held.clear();
         lock(&self.bus).take();
         left
+    }
+}
+
+/// Ways back to runs whose uploads are under way, by number.
+#[derive(Default)]
+struct Lines {
+    held: BTreeMap<u64, Arc<RunLine>>,
+    next: u64,
+}
+
+impl Lines {
+    fn hold(&mut self, line: Arc<RunLine>) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.held.insert(number, line);
+        number
+    }
+}
+
+/// A held line; let go with the upload's hearer, so that an engine that lives for long does not keep the lines of all its runs.
+struct HeldLine {
+    number: u64,
+    link: Weak<Link>,
+}
+
+impl Drop for HeldLine {
+    fn drop(&mut self) {
+        if let Some(link) = self.link.upgrade() {
+            lock(&link.lines).held.remove(&self.number);
+        }
     }
 }
 

@@ -161,10 +161,19 @@ pub fn answers_lost<S: FakeServer>() {
     trains_against::<S>(&faults, 3..=3);
 }
 
-/// The server forgets the run, or is of two minds, in the middle of it.
-pub fn refused_in_mid_stream<S: FakeServer>(status: u16) {
+fn refused_in_mid_stream<S: FakeServer>(status: u16) {
     let faults = Faults { only: STREAM, behind: 2, fail: 1, fail_status: status, ..Faults::default() };
     trains_against::<S>(&faults, 1..=1);
+}
+
+/// The server forgets the run in the middle of it.
+pub fn forgotten_in_mid_stream<S: FakeServer>() {
+    refused_in_mid_stream::<S>(404);
+}
+
+/// The server is of two minds in the middle of a run.
+pub fn conflict_in_mid_stream<S: FakeServer>() {
+    refused_in_mid_stream::<S>(409);
 }
 
 /// Every answer takes half a minute: training does not wait for it, nor does its end.
@@ -311,4 +320,24 @@ pub fn full_disk<S: FakeServer>() {
     assert!(told.len() == 1 && told[0].contains("is turned off"), "{told:?}");
     assert!(tracked.only_run().rows.len() >= 4, "metrics.csv is on another disk, and whole");
     tracked.place.assert_left_by_all();
+}
+
+/// A test of every scenario against a kind of server; `$is_here` says whether it can be started, and why not.
+#[macro_export]
+macro_rules! wandb_scenarios {
+    ($server:ty, $is_here:expr) => {
+        $crate::wandb_scenarios! { @each $server, $is_here,
+            a_plain_tune, down_at_the_start_then_up, down_all_the_time_then_synced, the_first_three_fail,
+            rate_limited_twice, a_quota, answers_lost, slow_answers, killed_then_synced, stop_pressed,
+            two_runs_at_once, key_refused, full_disk, forgotten_in_mid_stream, conflict_in_mid_stream
+        }
+    };
+    (@each $server:ty, $is_here:expr, $($name:ident),+) => {
+        $(#[test]
+        fn $name() {
+            if $is_here {
+                $crate::wandb::scenarios::$name::<$server>();
+            }
+        })+
+    };
 }

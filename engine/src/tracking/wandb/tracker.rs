@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::artifacts::{Known, model};
 use super::{Link, LogModel, NAME, Open};
+use crate::tracking::left_out;
 
 /// Name of the checkpoint that is written anew every time.
 const LAST: &str = "last";
@@ -87,7 +88,16 @@ impl Tracker for WandbTracker {
 
     fn figures(&mut self, figures: &[Figure]) -> Result<(), TrackerError> {
         let Some(run) = &mut self.run else { return Ok(()) };
-        Ok(run.journal.figures(figures, SystemTime::now())?)
+        for figure in figures {
+            if let Err(error) = run.journal.figures(std::slice::from_ref(figure), SystemTime::now()) {
+                // Without its journal there is nothing to go on with; without a picture there is.
+                if run.journal.is_closed() {
+                    return Err(error.into());
+                }
+                run.line.publish(left_out(NAME, &run.run_name, figure, &error));
+            }
+        }
+        Ok(())
     }
 
     fn printed(&mut self, lines: &[String]) -> Result<(), TrackerError> {
