@@ -19,6 +19,7 @@ pub mod metric;
 pub mod run_info;
 pub mod tensorboard;
 pub mod wandb;
+mod whole_file;
 
 pub use figure::{Figure, FigureContent, ImageFile, Series};
 pub use metric::{MetricPoint, Metrics};

@@ -1,8 +1,10 @@
 //! Text files that grow line by line and never show half a line for good.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+
+use crate::whole_file::WholeFile;
 
 /// Bytes looked at in one step when the end of the last whole line is sought.
 const TAIL_BYTES: u64 = 8192;
@@ -33,13 +35,7 @@ pub enum LineFileError {
 ///
 /// A line cut short, by a crash before or by a full disk now, is dropped before the next one is written.
 #[derive(Debug)]
-pub(crate) struct LineFile {
-    path: PathBuf,
-    file: File,
-    /// Length of the whole lines in bytes; what lies behind is torn.
-    whole_bytes: u64,
-    is_torn: bool,
-}
+pub(crate) struct LineFile(WholeFile);
 
 impl LineFile {
     /// Opens the file, made empty where there was none; a torn last line is dropped with a warning.
@@ -52,49 +48,32 @@ impl LineFile {
             tracing::warn!(path = %path.display(), dropped_bytes = found_bytes - whole_bytes, "torn last line dropped");
             file.set_len(whole_bytes).map_err(failed)?;
         }
-        Ok(Self { path: path.to_owned(), file, whole_bytes, is_torn: false })
+        Ok(Self(WholeFile::of(path.to_owned(), file, whole_bytes)))
     }
 
     /// Where it lies.
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.0.path()
     }
 
     /// Whether it holds no line.
     pub(crate) fn is_empty(&self) -> bool {
-        self.whole_bytes == 0
+        self.0.is_empty()
     }
 
     /// Adds text that ends in a line break, in one write.
     pub(crate) fn append(&mut self, lines: &str) -> Result<(), LineFileError> {
         debug_assert!(lines.is_empty() || lines.ends_with('\n'), "only whole lines are added");
-        self.mend()?;
-        if let Err(source) = self.file.write_all(lines.as_bytes()) {
-            self.is_torn = true;
-            // Mended again before the next line if the disk refuses now; the refused write is the error to tell.
-            drop(self.mend());
-            return Err(self.failed(source));
-        }
-        self.whole_bytes += lines.len() as u64;
-        Ok(())
+        self.0.append(lines.as_bytes()).map_err(|source| self.failed(source))
     }
 
     /// Brings everything to the disk.
     pub(crate) fn sync(&mut self) -> Result<(), LineFileError> {
-        self.mend()?;
-        self.file.sync_all().map_err(|source| self.failed(source))
-    }
-
-    fn mend(&mut self) -> Result<(), LineFileError> {
-        if self.is_torn {
-            self.file.set_len(self.whole_bytes).map_err(|source| self.failed(source))?;
-            self.is_torn = false;
-        }
-        Ok(())
+        self.0.sync().map_err(|source| self.failed(source))
     }
 
     fn failed(&self, source: io::Error) -> LineFileError {
-        LineFileError::Write { path: self.path.clone(), source }
+        LineFileError::Write { path: self.path().to_owned(), source }
     }
 }
 

@@ -1,26 +1,21 @@
 //! The framing of an event file: length, checksum, content, checksum.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use prost::Message;
 
 use super::EventFileError;
 use super::proto::Event;
+use crate::whole_file::WholeFile;
 
 /// What a checksum is shifted by, so that one of a text with checksums in it stays good.
 const MASK: u32 = 0xa282_ead8;
 
 /// A file that whole records are added to.
 #[derive(Debug)]
-pub(super) struct RecordFile {
-    path: PathBuf,
-    file: File,
-    /// Bytes of whole records; what lies behind is torn.
-    whole_bytes: u64,
-    is_torn: bool,
-}
+pub(super) struct RecordFile(WholeFile);
 
 impl RecordFile {
     /// A new file.
@@ -33,11 +28,11 @@ impl RecordFile {
 
     /// A file that holds nothing yet.
     pub(super) fn of(path: PathBuf, file: File) -> Self {
-        Self { path, file, whole_bytes: 0, is_torn: false }
+        Self(WholeFile::of(path, file, 0))
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        self.0.path()
     }
 
     /// Adds records in one write.
@@ -46,39 +41,22 @@ impl RecordFile {
         for event in events {
             frame(&event.encode_to_vec(), &mut bytes);
         }
-        self.mend()?;
-        if let Err(source) = self.file.write_all(&bytes) {
-            self.is_torn = true;
-            // Mended again before the next record if the disk refuses now; the refused write is the error to tell.
-            drop(self.mend());
-            return Err(self.failed(source));
-        }
-        self.whole_bytes += bytes.len() as u64;
-        Ok(())
+        self.0.append(&bytes).map_err(|source| self.failed(source))
     }
 
     /// Brings everything to the disk.
     pub(super) fn sync(&mut self) -> Result<(), EventFileError> {
-        self.mend()?;
-        self.file.sync_all().map_err(|source| self.failed(source))
+        self.0.sync().map_err(|source| self.failed(source))
     }
 
     /// As after a write that was interrupted.
     #[cfg(test)]
     pub(super) fn tear(&mut self) {
-        self.is_torn = true;
-    }
-
-    fn mend(&mut self) -> Result<(), EventFileError> {
-        if self.is_torn {
-            self.file.set_len(self.whole_bytes).map_err(|source| self.failed(source))?;
-            self.is_torn = false;
-        }
-        Ok(())
+        self.0.tear();
     }
 
     fn failed(&self, source: io::Error) -> EventFileError {
-        EventFileError::Write { path: self.path.clone(), source }
+        EventFileError::Write { path: self.path().to_owned(), source }
     }
 }
 
