@@ -80,6 +80,11 @@ impl LogWriter {
         self.is_closed
     }
 
+    /// Closes the log for good, as a failed write does.
+    pub(in crate::wandb) fn close(&mut self) {
+        self.is_closed = true;
+    }
+
     /// Refuses what would be written after a failed write.
     pub(in crate::wandb) fn check_open(&self) -> Result<(), LogError> {
         if self.is_closed { Err(LogError::Closed { path: self.path.clone() }) } else { Ok(()) }

@@ -21,7 +21,7 @@ use crate::wandb::environment::{self, timestamp};
 use crate::wandb::folder::RunFolder;
 use crate::wandb::json;
 use crate::wandb::log::LogWriter;
-use crate::wandb::media::{self, Encoded};
+use crate::wandb::media::{self, Encoded, MediaError};
 use crate::wandb::record::{Artifact, Kind, Record};
 use crate::wandb::settings::Mode;
 
@@ -108,7 +108,7 @@ impl RunJournal {
         self.grown.subscribe()
     }
 
-    /// Whether a write failed, so that nothing further is taken: every further call is an error.
+    /// Whether a write failed, to the journal or beside it, so that nothing further is taken: every further call is an error.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.log.is_closed()
@@ -136,7 +136,8 @@ impl RunJournal {
         self.write(records::summary_of_rows(latest, &last))
     }
 
-    /// Pictures and charts, one row each. One that can not be kept keeps no other from it.
+    /// Pictures and charts, one row each. One that can not be kept keeps no other from it, unless the run's folder takes no
+    /// more: that closes the journal.
     ///
     /// # Errors
     /// As [`RunJournal::rows`], and the first of the figures that can not be kept.
@@ -145,6 +146,10 @@ impl RunJournal {
         for figure in figures {
             match media::encode(figure, &self.folder, &self.folder.run_id, self.state.rows) {
                 Ok(encoded) => self.figure(figure, encoded, at)?,
+                Err(error @ MediaError::Write { .. }) => {
+                    self.log.close();
+                    return Err(error.into());
+                }
                 Err(error) if refused.is_none() => refused = Some(error),
                 Err(error) => tracing::warn!(figure = figure.name, %error, "figure not tracked"),
             }

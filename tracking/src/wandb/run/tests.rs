@@ -461,6 +461,19 @@ fn a_figure_that_can_not_be_kept_keeps_no_other_from_it() {
     assert!(words(&folder).contains(&"row 0".to_owned()));
 }
 
+#[test]
+fn a_folder_that_takes_no_figure_closes_the_journal_with_one_error() {
+    let parent = tempfile::tempdir().unwrap();
+    let mut journal = open(&parent);
+    let folder = journal.folder().clone();
+    // A file in the place of the folder, which not even the superuser can write to.
+    std::fs::write(folder.files().join("media"), b"").unwrap();
+    let error = journal.figures(&[roc(), roc()], after(1.0)).unwrap_err();
+    assert!(error.to_string().contains("free space"), "{error}");
+    assert!(journal.is_closed());
+    assert!(journal.rows(&[], after(2.0)).is_ok() && journal.figures(&[roc()], after(2.0)).is_err());
+}
+
 fn artifact(files: Vec<(String, PathBuf)>) -> ArtifactFiles {
     ArtifactFiles {
         name: "model-k3v9x2ab".into(),
