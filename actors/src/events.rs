@@ -26,6 +26,9 @@ pub enum Event {
         n_trials: u32,
         /// Runs of each cv.
         cells_per_cv: u32,
+        /// Whether an earlier process began it; what is known of its cvs follows as [`Event::CvRecalled`].
+        #[serde(default)]
+        resumed: bool,
     },
     /// A tune is over.
     TuneFinished {
@@ -53,6 +56,43 @@ pub enum Event {
         hyperparameters: Hyperparameters,
         /// Number of runs.
         cells: u32,
+        /// Whether an earlier process began it; what is known of its runs follows as [`Event::RunRecalled`].
+        #[serde(default)]
+        resumed: bool,
+    },
+    /// An earlier process finished a cv of the tune that is resumed. Told in place of everything that happened to it then.
+    CvRecalled {
+        /// Name of the cv.
+        cv_name: String,
+        /// Index of the configuration within its tune.
+        hp_index: u32,
+        /// The configuration.
+        hyperparameters: Hyperparameters,
+        /// Its score, if it has one.
+        score: Option<f64>,
+        /// Standard deviation (n - 1) over the cells.
+        spread: Option<f64>,
+        /// Whether the score rests on unstable cells.
+        score_is_unstable: bool,
+        /// How it ended.
+        status: Status,
+        /// Its runs by how they ended, in the order of the cells.
+        runs: Vec<Status>,
+    },
+    /// An earlier process finished a run of the cv that is resumed. Told in place of everything that happened to it then.
+    RunRecalled {
+        /// Id of the run.
+        run_id: String,
+        /// Name of the run.
+        run_name: String,
+        /// Its cv, if it belongs to one.
+        cv_name: Option<String>,
+        /// Fold and seed.
+        cell: Cell,
+        /// How it ended.
+        status: Status,
+        /// Metrics last logged.
+        metrics: Metrics,
     },
     /// A cv is over, its tables written.
     CvFinished {

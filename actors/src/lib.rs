@@ -2,6 +2,7 @@
 //!
 //! - [`plan`], [`outcome`], [`events`], [`protocol`]: what is to be done, how it ended, what happened, what workers say
 //! - [`tune`], [`cv`], [`run`], [`devices`], [`tracker`], [`sink`]: one folder per actor, its invariants in its `mod.rs`
+//! - [`journal`]: what a job's journal says, and how it is written and recalled
 //! - [`system`]: the way in, [`ActorSystem`]
 //! - [`ports`]: what others implement
 //! - [`limits`]: every queue bound and every timer
@@ -13,6 +14,7 @@ pub mod bus;
 pub mod cv;
 pub mod devices;
 pub mod events;
+pub mod journal;
 pub mod limits;
 mod off_arbiter;
 pub mod outcome;

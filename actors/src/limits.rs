@@ -39,6 +39,9 @@ pub const RESTARTS_RUN_ACTOR: u32 = 1;
 /// fills, then the worker itself waits.
 pub const WORKER_EVENTS: usize = 32;
 
+/// Records of a job's actors that wait for the thread of its journal. Full: the actor waits before it acts on the fact.
+pub const JOURNAL_QUEUE: usize = 64;
+
 /// Messages of the RunActors that wait for the DeviceManager. Full: the RunActor's send waits.
 pub const DEVICE_MAILBOX: usize = 64;
 

@@ -4,6 +4,7 @@
 //! - [`hparams`]: `hparams.yaml` of a run
 //! - [`events`]: `events.jsonl` of a run
 //! - [`run_info`]: `run_infos.parquet` of a cv, `{tune_name}.parquet` of a tune
+//! - [`journal`]: the journal of a tune, a cv or a run alone
 //! - [`wandb`]: Weights & Biases, online and offline
 //! - [`tensorboard`]: TensorBoard event files
 //! - [`figure`]: pictures and charts as they travel
@@ -14,6 +15,7 @@ pub mod csv;
 pub mod events;
 pub mod figure;
 pub mod hparams;
+pub mod journal;
 pub mod line_file;
 pub mod metric;
 pub mod run_info;

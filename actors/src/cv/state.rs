@@ -157,6 +157,7 @@ impl State {
             hp_index: self.plan.hp_index,
             hyperparameters: self.plan.hyperparameters.clone(),
             cells: u32::try_from(self.cells.len()).unwrap_or(u32::MAX),
+            resumed: false,
         });
         let mut effects = vec![started];
         match self.leased_by {

@@ -112,6 +112,7 @@ impl State {
             tune_dir: self.plan.tune_dir.clone(),
             n_trials: self.plan.n_trials,
             cells_per_cv: u32::try_from(self.plan.cells.len()).unwrap_or(u32::MAX),
+            resumed: false,
         };
         let mut effects = vec![Effect::Publish(started)];
         effects.extend(self.advance());

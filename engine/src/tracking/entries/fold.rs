@@ -107,7 +107,7 @@ impl Entries {
     #[must_use = "a record left unwritten is a lost row"]
     pub(super) fn apply(&mut self, event: &Event, facts: &Facts<'_>) -> Vec<EntryRecord> {
         match event {
-            Event::TuneStarted { tune_name, tune_dir, n_trials, cells_per_cv } => {
+            Event::TuneStarted { tune_name, tune_dir, n_trials, cells_per_cv, .. } => {
                 self.tunes.insert(tune_name.clone(), OpenTune::default());
                 let own = [("n_trials", json!(n_trials)), ("cells_per_cv", json!(cells_per_cv))];
                 vec![EntryRecord::Open {
@@ -117,7 +117,7 @@ impl Entries {
                     config: with_scoring(named(own), facts(tune_name).as_deref()),
                 }]
             }
-            Event::CvStarted { cv_name, cv_dir, tune_name, hp_index, hyperparameters, cells } => {
+            Event::CvStarted { cv_name, cv_dir, tune_name, hp_index, hyperparameters, cells, .. } => {
                 let called = facts(tune_name.as_ref().unwrap_or(cv_name));
                 let mut config = hyperparameters.clone();
                 for (name, value) in [("hp_index", json!(hp_index)), ("cells", json!(cells))] {

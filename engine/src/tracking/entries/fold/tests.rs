@@ -24,7 +24,13 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 fn tune_started() -> Event {
-    Event::TuneStarted { tune_name: "t".into(), tune_dir: "a/t".into(), n_trials: 3, cells_per_cv: 2 }
+    Event::TuneStarted {
+        tune_name: "t".into(),
+        tune_dir: "a/t".into(),
+        n_trials: 3,
+        cells_per_cv: 2,
+        resumed: false,
+    }
 }
 
 fn cv_started(hp_index: u32, lr: f64) -> Event {
@@ -35,6 +41,7 @@ fn cv_started(hp_index: u32, lr: f64) -> Event {
         hp_index,
         hyperparameters: object(json!({"lr": lr, "model": "Unet", "flip": true})),
         cells: 2,
+        resumed: false,
     }
 }
 
@@ -117,6 +124,7 @@ fn a_cv_has_a_row_for_each_cell_and_its_score_in_the_end() {
         hp_index: 0,
         hyperparameters: object(json!({"lr": 0.1})),
         cells: 3,
+        resumed: false,
     };
     let opened = entries.apply(&alone, &facts);
     let [EntryRecord::Open { entry, dir, tune_name: None, config }] = opened.as_slice() else {
