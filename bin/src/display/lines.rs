@@ -8,7 +8,7 @@ use super::board::{Board, Called, SHOWN_METRIC, spell};
 /// The line for an event; none for events that only move a bar.
 pub fn line(event: &Event, board: &Board) -> Option<String> {
     let text = match event {
-        Event::TuneStarted { tune_name, tune_dir, n_trials, cells_per_cv } => format!(
+        Event::TuneStarted { tune_name, tune_dir, n_trials, cells_per_cv, .. } => format!(
             "tune {tune_name}: {n_trials} configurations x {cells_per_cv} cells, in {}",
             tune_dir.display()
         ),
