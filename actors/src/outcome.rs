@@ -166,6 +166,9 @@ pub struct CvOutcome {
     /// Tables that could not be written, each with its reason; empty when all is on disk.
     #[serde(default)]
     pub unwritten: Vec<String>,
+    /// Why nothing further was started, where it was the engine's own decision.
+    #[serde(default)]
+    pub halted: Option<String>,
 }
 
 /// How a tune ended.
@@ -183,4 +186,7 @@ pub struct TuneOutcome {
     pub retrain: Option<RunOutcome>,
     /// Whether the tune was stopped before its end.
     pub cancelled: bool,
+    /// Why nothing further was started, where it was the engine's own decision.
+    #[serde(default)]
+    pub halted: Option<String>,
 }

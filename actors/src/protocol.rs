@@ -13,7 +13,7 @@ use crate::outcome::Failure;
 use crate::plan::RunPlan;
 
 /// Version of the messages in this module; raised with every change of shape.
-pub const PROTOCOL_VERSION: u16 = 4;
+pub const PROTOCOL_VERSION: u16 = 5;
 
 /// RunActor → worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,8 +31,11 @@ pub struct RunOrder {
     pub plan: RunPlan,
     /// The devices and the threads the workers are held to.
     pub grant: Grant,
-    /// 1 for the first attempt. Later attempts go on from the `last` checkpoint in the run's folder, if it is whole.
+    /// 1 for the first attempt.
     pub attempt: u32,
+    /// Whether the run was begun before, by this engine or an earlier one: it goes on from the `last` checkpoint in its folder,
+    /// if there is one.
+    pub goes_on: bool,
 }
 
 /// Worker → RunActor. Anything but `Beat` counts as progress; `Hello` is first, `Finished` or `Failed` last.

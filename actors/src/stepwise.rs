@@ -3,8 +3,9 @@
 
 use std::collections::VecDeque;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
 
+use crate::journal::{JournalLine, Record};
 use crate::stop::{StopMode, StopSignal};
 
 /// Inputs that wait while effects are performed.
@@ -77,4 +78,60 @@ pub(crate) fn listen_for_stop<A: Stoppable>(mut signal: StopSignal, ctx: &mut Co
             StopMode::Drain | StopMode::Cancel => listen_for_stop(signal, ctx),
         }
     }));
+}
+
+/// Facts that wait to stand in the journal before they are acted on.
+pub(crate) struct Desk<I> {
+    waiting: Vec<(Record, I)>,
+    is_writing: bool,
+}
+
+impl<I> Default for Desk<I> {
+    fn default() -> Self {
+        Self { waiting: Vec::new(), is_writing: false }
+    }
+}
+
+/// An actor whose state follows from a journal.
+pub(crate) trait Journalled: Stepwise {
+    /// The way to the journal.
+    fn line(&self) -> &JournalLine;
+
+    /// The facts that wait.
+    fn desk(&mut self) -> &mut Desk<Self::Input>;
+
+    /// What the state hears when a fact can not be kept.
+    fn unkept(reason: String) -> Self::Input;
+
+    /// Takes an input once its record stands in the journal, in the order of the calls. Where that can not be written, the
+    /// state hears so first, and takes the input all the same: what happened has happened.
+    fn keep(&mut self, record: Record, input: Self::Input, ctx: &mut Context<Self>) {
+        if !self.line().keeps() {
+            return self.take(input, ctx);
+        }
+        self.desk().waiting.push((record, input));
+        self.write(ctx);
+    }
+
+    /// Writes what waits, all at once, unless something is being written.
+    fn write(&mut self, ctx: &mut Context<Self>) {
+        if self.desk().is_writing || self.desk().waiting.is_empty() {
+            return;
+        }
+        self.desk().is_writing = true;
+        let (records, inputs): (Vec<Record>, Vec<Self::Input>) =
+            std::mem::take(&mut self.desk().waiting).into_iter().unzip();
+        let line = self.line().clone();
+        let append = async move { line.append(records).await };
+        ctx.spawn(append.into_actor(self).map(move |written, actor, ctx| {
+            actor.desk().is_writing = false;
+            if let Err(why) = written {
+                actor.take(Self::unkept(why.reason), ctx);
+            }
+            for input in inputs {
+                actor.take(input, ctx);
+            }
+            actor.write(ctx);
+        }));
+    }
 }

@@ -64,7 +64,18 @@ pub struct StopSignal {
     receiver: watch::Receiver<Option<StopMode>>,
 }
 
+/// Keeps a line from being released, for what is still to be done when the child is gone.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    _receiver: watch::Receiver<Option<StopMode>>,
+}
+
 impl StopSignal {
+    /// Keeps the line from being released.
+    pub(crate) fn hold(&self) -> Hold {
+        Hold { _receiver: self.receiver.clone() }
+    }
+
     /// The next stop, or `None` when nobody is left to ask for one: for a line that is no leash.
     ///
     /// # Cancel safety

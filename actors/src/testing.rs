@@ -83,5 +83,6 @@ pub(crate) fn cv_outcome(index: u32, status: Status, score: Option<f64>) -> CvOu
         status,
         runs: Vec::new(),
         unwritten: Vec::new(),
+        halted: None,
     }
 }

@@ -240,6 +240,7 @@ fn log_through_engine(folder: &Path) -> Value {
         task: RunTask::Fit,
         hyperparameters: json!({"logs": LOGS}).as_object().cloned().unwrap(),
         settings: Value::Null,
+        keeping: engine::resume::Keeping::default(),
     };
     let outcome = engine.train(request).unwrap().wait().unwrap();
     engine.close(&mut |_| ControlFlow::Continue(()));
@@ -302,6 +303,7 @@ fn train(folder: &Path, out: &str, is_tracked: bool) -> Value {
         task: RunTask::Fit,
         hyperparameters: json!({"model_encoder": "resnet18", "batch_size": 4}).as_object().cloned().unwrap(),
         settings: serde_json::to_value(settings).unwrap(),
+        keeping: engine::resume::Keeping::default(),
     };
     let start = Instant::now();
     let outcome = engine.train(request).unwrap().wait().unwrap();

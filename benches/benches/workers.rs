@@ -126,5 +126,5 @@ fn order(folder: &Path, grant: &Grant, number: usize) -> RunOrder {
         settings: Arc::new(serde_json::to_value(settings).unwrap()),
     };
     std::fs::create_dir_all(&plan.run_dir).unwrap();
-    RunOrder { plan, grant: grant.clone(), attempt: 1 }
+    RunOrder { plan, grant: grant.clone(), attempt: 1, goes_on: false }
 }

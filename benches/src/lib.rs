@@ -48,5 +48,6 @@ pub fn cv(cells: u32) -> Result<CvRequest, ScoringError> {
         scoring: Scoring::parse(&[METRIC], "harmonic")?,
         failed_cells: FailedCells::FailCv,
         settings: serde_json::Value::Null,
+        keeping: engine::resume::Keeping::default(),
     })
 }

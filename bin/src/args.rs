@@ -163,6 +163,9 @@ fn argument(order: usize, spec: &'static OptionSpec) -> Arg {
         Kind::Float => argument.num_args(1).value_name("X"),
         // Several strategies are told apart by the engine, which knows which exclude each other.
         Kind::Choice(_) if spec.key == "strategy" => argument.num_args(1..).value_name("CHOICE"),
+        Kind::Choice(_) if spec.key == "resume" => {
+            argument.num_args(0..=1).require_equals(true).default_missing_value("yes").value_name("CHOICE")
+        }
         Kind::Choice(_) => argument.num_args(1).value_name("CHOICE"),
         _ => argument.num_args(1).value_name("TEXT"),
     }

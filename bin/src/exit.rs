@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use engine::config::ConfigError;
 use engine::data::DataError;
+use engine::resume::{HistoryError, JournalError, ResumeError};
 use engine::segmentation::RunError;
 use engine::segmentation::jobs::PlanError;
 use engine::tracking::SyncAllError;
@@ -98,7 +99,13 @@ fn engine_code(error: &EngineError) -> Code {
     match error {
         EngineError::Devices(_) => Code::Device,
         EngineError::Artifacts(engine::artifacts::ArtifactError::Exists { .. }) => Code::Usage,
-        EngineError::Artifacts(_) | EngineError::Session(_) => Code::File,
+        EngineError::History(HistoryError::Journal(JournalError::Held { .. })) => Code::NotFinished,
+        EngineError::Artifacts(_)
+        | EngineError::Session(_)
+        | EngineError::History(_)
+        | EngineError::Folder { .. }
+        | EngineError::Resume(ResumeError::NoJournal { .. }) => Code::File,
+        EngineError::Thread(_) => Code::NotFinished,
         EngineError::Follow(_) | EngineError::Launch(_) | EngineError::Start(_) | EngineError::Job(_) => {
             Code::NotFinished
         }

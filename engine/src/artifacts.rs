@@ -29,13 +29,21 @@ pub enum Level {
     Run,
 }
 
-impl fmt::Display for Level {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
+impl Level {
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
             Self::Tune => "tune",
             Self::Cv => "cv",
             Self::Run => "run",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.word())
     }
 }
 
@@ -44,7 +52,7 @@ impl fmt::Display for Level {
 #[non_exhaustive]
 pub enum ArtifactError {
     /// A thing of this name is there already.
-    #[error("there is a {level} called {name} already; choose another --name: {}", path.display())]
+    #[error("there is a {level} called {name} already; choose another --name, or go on with it by --resume: {}", path.display())]
     Exists {
         /// What it is.
         level: Level,
@@ -150,6 +158,17 @@ impl ArtifactLayout {
     /// # Errors
     /// [`ArtifactError::Exists`] if there is, [`ArtifactError::NotListed`] if that can not be known.
     pub fn ensure_absent(&self, level: Level, name: &str) -> Result<(), ArtifactError> {
+        match self.find(level, name)? {
+            Some(path) => Err(ArtifactError::Exists { level, name: name.to_owned(), path }),
+            None => Ok(()),
+        }
+    }
+
+    /// The folder of a tune, a cv alone or a run alone, if it is there.
+    ///
+    /// # Errors
+    /// [`ArtifactError::NotListed`] if that can not be known.
+    pub fn find(&self, level: Level, name: &str) -> Result<Option<PathBuf>, ArtifactError> {
         let path = match level {
             Level::Tune => self.tune_dir(name),
             Level::Cv => self.cv_dir(name),
@@ -159,15 +178,37 @@ impl ArtifactLayout {
                     runs.iter().find(|run| split_run_folder(run).is_some_and(|(before, _)| before == name));
                 match same {
                     Some(same) => self.parent(level).join(same),
-                    None => return Ok(()),
+                    None => return Ok(None),
                 }
             }
         };
         match path.symlink_metadata() {
-            Ok(_) => Err(ArtifactError::Exists { level, name: name.to_owned(), path }),
-            Err(error) if is_absent(&error) => Ok(()),
+            Ok(_) => Ok(Some(path)),
+            Err(error) if is_absent(&error) => Ok(None),
             Err(source) => Err(ArtifactError::NotListed { path, source }),
         }
+    }
+
+    /// Name and folder of the job of a level whose `journal` was written to last, if there is one.
+    ///
+    /// # Errors
+    /// [`ArtifactError::NotListed`].
+    pub fn newest_job(
+        &self,
+        level: Level,
+        journal: &str,
+    ) -> Result<Option<(String, PathBuf)>, ArtifactError> {
+        let dated = self.folders(level)?.into_iter().filter_map(|folder| {
+            let path = self.parent(level).join(&folder);
+            // Without a journal it is no job to go on with.
+            let written = path.join(journal).metadata().and_then(|metadata| metadata.modified()).ok()?;
+            let name = match level {
+                Level::Run => split_run_folder(&folder)?.0.to_owned(),
+                Level::Tune | Level::Cv => folder,
+            };
+            Some((written, name, path))
+        });
+        Ok(dated.max().map(|(_, name, path)| (name, path)))
     }
 
     /// How many tunes, cvs alone or runs alone there are.

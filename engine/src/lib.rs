@@ -8,6 +8,7 @@
 //! - [`segmentation`]: the workload that comes with the engine; [`segmentation::jobs`] makes requests from a
 //!   configuration
 //! - [`config`], [`space`]: options, config files, search spaces
+//! - [`resume`]: going on with a job that was begun before
 //! - [`tracking`]: Weights & Biases and TensorBoard
 //! - [`data`], [`folds`], [`models`], [`loss`], [`metrics`], [`training`]: the parts of a segmentation run, usable
 //!   alone
@@ -25,6 +26,7 @@ pub mod metrics;
 pub mod models;
 pub mod names;
 pub mod nn;
+pub mod resume;
 mod rng;
 pub mod seeds;
 pub mod segmentation;

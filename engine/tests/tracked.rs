@@ -88,6 +88,7 @@ fn tune(engine: &Engine, xs: &[f64]) {
         after: AfterTune::Nothing,
         retrain_seed: 42,
         settings: json!({ "train_data_dir": "/data/thaw", "max_epochs": 2 }),
+        keeping: engine::resume::Keeping::default(),
     };
     let sampler = Listed(xs.iter().copied().map(hyperparameters).collect());
     engine.tune(request, Box::new(sampler)).unwrap().wait().unwrap();
@@ -100,6 +101,7 @@ fn one_run() -> RunRequest {
         task: RunTask::Fit,
         hyperparameters: hyperparameters(0.5),
         settings: Value::Null,
+        keeping: engine::resume::Keeping::default(),
     }
 }
 

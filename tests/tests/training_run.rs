@@ -92,7 +92,7 @@ impl Ground {
             threads: 1,
             lock: None,
         };
-        RunOrder { plan, grant: place.into(), attempt: 1 }
+        RunOrder { plan, grant: place.into(), attempt: 1, goes_on: false }
     }
 }
 
@@ -261,6 +261,8 @@ fn a_stopped_run_that_goes_on_ends_as_if_it_had_never_stopped() {
         assert!(state.step < uninterrupted.summary().steps, "{name}: stopped at step {}", state.step);
 
         order.attempt = 2;
+        order.goes_on = true;
+        order.goes_on = true;
         let resumed = run(&order);
         assert!(!resumed.summary().stopped, "{name}");
         assert_eq!(as_bits(&resumed.summary().metrics), as_bits(&uninterrupted.summary().metrics), "{name}");
@@ -334,6 +336,7 @@ fn patience_ends_a_run_that_does_not_improve() {
     assert_eq!(ious.iter().position(|iou| *iou == highest), Some(ious.len() - 3));
 
     order.attempt = 2;
+    order.goes_on = true;
     assert_eq!(run(&order).summary().epochs as usize, ious.len(), "a run out of patience stays so");
 }
 
@@ -379,6 +382,7 @@ fn a_loss_that_is_not_finite_ends_the_run_and_leaves_the_checkpoints() {
 
     set(&mut order, "max_epochs", json!(30));
     order.attempt = 2;
+    order.goes_on = true;
     let told = run(&order);
     assert_eq!(told.failure().cause, Cause::Diverged);
     // The first step is taken at that rate, the second one's loss shows it.

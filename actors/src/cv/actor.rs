@@ -10,13 +10,14 @@ use super::StartCv;
 use super::state::{Effect, Input, State};
 use crate::devices::{AcquireLease, LeaseGuard};
 use crate::events::Event;
+use crate::journal::{JournalLine, PastRun, Record};
 use crate::limits::UNUSED_MAILBOX;
-use crate::outcome::{CvOutcome, RunOutcome};
+use crate::outcome::{CvOutcome, RunOutcome, Status};
 use crate::plan::{CvPlan, RunPlan};
 use crate::run::{RunActor, StartRun};
 use crate::score::Scoring;
 use crate::sink::{CvScored, RunInfoReady};
-use crate::stepwise::{Inputs, Stepwise, Stoppable, listen_for_stop};
+use crate::stepwise::{Desk, Inputs, Journalled, Stepwise, Stoppable, listen_for_stop};
 use crate::stop::{StopLine, StopMode, StopSignal};
 use crate::wiring::Wiring;
 
@@ -31,6 +32,7 @@ pub struct CvActor {
     lines: HashMap<usize, StopLine>,
     outcome: Option<oneshot::Sender<CvOutcome>>,
     stop: Option<StopSignal>,
+    desk: Desk<Input>,
     late: u64,
 }
 
@@ -38,6 +40,8 @@ pub struct CvActor {
 struct StartCvParts {
     plan: Arc<CvPlan>,
     runs: Vec<Arc<RunPlan>>,
+    past: Vec<Option<PastRun>>,
+    journal: JournalLine,
     scoring: Arc<Scoring>,
     tune_table: Option<std::path::PathBuf>,
 }
@@ -45,13 +49,15 @@ struct StartCvParts {
 impl CvActor {
     /// The actor of a cv, to be started on the current arbiter.
     pub(crate) fn new(start: StartCv, wiring: Arc<Wiring>) -> Self {
-        let StartCv { plan, runs, tune_table, outcome, stop } = start;
+        let StartCv { plan, runs, past, journal, tune_table, outcome, stop } = start;
         let placement = &wiring.placement;
-        let state = State::new(Arc::clone(&plan), runs.clone(), placement.cells_at_once, placement.leased_by);
+        let mut state =
+            State::new(Arc::clone(&plan), runs.clone(), placement.cells_at_once, placement.leased_by);
+        state.recall(&past);
         let scoring = Arc::new(plan.scoring.clone());
         Self {
             state,
-            start: StartCvParts { plan, runs, scoring, tune_table },
+            start: StartCvParts { plan, runs, past, journal, scoring, tune_table },
             wiring,
             inputs: Inputs::default(),
             lease: None,
@@ -59,6 +65,7 @@ impl CvActor {
             lines: HashMap::new(),
             outcome: Some(outcome),
             stop: Some(stop),
+            desk: Desk::default(),
             late: 0,
         }
     }
@@ -92,18 +99,27 @@ impl CvActor {
             scoring: Some(Arc::clone(&self.start.scoring)),
             // A device that is gone is of no use to the next run, which then acquires one for itself.
             lease: self.lease.clone().filter(|lease| !lease.is_revoked()),
+            past: self.start.past.get(index).cloned().flatten(),
+            journal: self.start.journal.clone(),
             outcome,
             stop,
         };
         RunActor::new(start, Arc::clone(&self.wiring)).start();
         ctx.spawn(told.into_actor(self).map(move |told, cv, ctx| {
             cv.lines.remove(&index);
-            let input = match told {
-                Ok(outcome) => Input::RunEnded { index, outcome: Box::new(outcome) },
-                Err(_) => Input::RunLost { index, generation },
-            };
-            cv.take(input, ctx);
+            match told {
+                Ok(outcome) => cv.run_ended(index, Box::new(outcome), ctx),
+                Err(_) => cv.take(Input::RunLost { index, generation }, ctx),
+            }
         }));
+    }
+
+    /// Keeps the end of a run and hears of it. A run that the stop of its job ended is not over: it is gone on with.
+    fn run_ended(&mut self, index: usize, outcome: Box<RunOutcome>, ctx: &mut Context<Self>) {
+        let is_cut = outcome.status == Status::Cancelled && self.state.is_stopping();
+        let record = Record::RunEnded(outcome.clone());
+        let input = Input::RunEnded { index, outcome };
+        if is_cut { self.take(input, ctx) } else { self.keep(record, input, ctx) }
     }
 
     fn write_runs(&mut self, runs: Vec<RunOutcome>, ctx: &mut Context<Self>) {
@@ -172,6 +188,20 @@ impl Stepwise for CvActor {
                 tracing::debug!(cv = %self.start.plan.cv_name, what, late = self.late, "late input");
             }
         }
+    }
+}
+
+impl Journalled for CvActor {
+    fn line(&self) -> &JournalLine {
+        &self.start.journal
+    }
+
+    fn desk(&mut self) -> &mut Desk<Input> {
+        &mut self.desk
+    }
+
+    fn unkept(reason: String) -> Input {
+        Input::Unkept { reason }
     }
 }
 

@@ -10,6 +10,7 @@
 //! - CV-2: never more than `cells_at_once` runs at a time.
 //! - CV-3: the outcome is told exactly once, after every run ended and the tables were written or found unwritable.
 //! - CV-4: a lease of the cv's own is given back exactly once, after its last run.
+//! - CV-6: a cell that was recalled as ended is not run again, and the score is the one an undisturbed cv would have.
 //! - CV-5: a run that did not complete never changes the score but as `failed_cells` says.
 
 mod actor;
@@ -20,4 +21,5 @@ mod state;
 
 pub use actor::CvActor;
 pub use messages::StartCv;
-pub(crate) use plans::{lost_cv, run_plans};
+pub(crate) use plans::{Planned, lost_cv, plan_runs};
+pub(crate) use state::{recalled, recalled_outcome, unkept_text};

@@ -2,14 +2,43 @@
 
 use std::sync::Arc;
 
+use crate::journal::{Past, PastRun, PlannedRun, Record};
 use crate::outcome::{Cause, CvOutcome, Failure, RunOutcome, Status};
 use crate::plan::{Cell, CvPlan, RunPlan, RunTask};
 use crate::ports::{SharedIds, draw_ids};
 
-/// One run per cell, each with a fresh id: `{cv_name}-run-f{fold}s{seed}` in `{cv_dir}/{run_name}-{run_id}`.
-pub(crate) fn run_plans(plan: &CvPlan, ids: &SharedIds) -> Vec<Arc<RunPlan>> {
-    let ids = draw_ids(ids, plan.cells.len());
-    plan.cells.iter().zip(ids).map(|(cell, id)| Arc::new(run_plan(plan, *cell, id))).collect()
+/// The runs of a cv, with what is known of them.
+pub(crate) struct Planned {
+    /// One for each cell, in order.
+    pub(crate) runs: Vec<Arc<RunPlan>>,
+    /// What a journal knows of each.
+    pub(crate) past: Vec<Option<PastRun>>,
+    /// What is to stand in the journal before any of them starts; nothing if it does already.
+    pub(crate) record: Option<Record>,
+}
+
+/// One run per cell: `{cv_name}-run-f{fold}s{seed}` in `{cv_dir}/{run_name}-{run_id}`. A cell that had an id keeps it, the others
+/// get fresh ones.
+pub(crate) fn plan_runs(plan: &CvPlan, past: Option<&Past>, ids: &SharedIds) -> Planned {
+    let known = |cell: &Cell| past.and_then(|past| past.run_of(plan.hp_index, *cell)).cloned();
+    let known: Vec<Option<PastRun>> = plan.cells.iter().map(known).collect();
+    let mut fresh = draw_ids(ids, known.iter().filter(|run| run.is_none()).count()).into_iter();
+    let has_new = fresh.len() > 0;
+    let id = |run: &Option<PastRun>| match run {
+        Some(run) => run.run_id.clone(),
+        None => fresh.next().unwrap_or_default(),
+    };
+    let ids: Vec<String> = known.iter().map(id).collect();
+    let mut planned: Vec<PlannedRun> = Vec::new();
+    for (cell, run_id) in plan.cells.iter().zip(&ids) {
+        planned.push(PlannedRun { cell: *cell, run_id: run_id.clone() });
+    }
+    // A cell that is asked for no more keeps its id, in case it is asked for again.
+    let before = past.map_or(&[][..], |past| past.cv(plan.hp_index));
+    planned.extend(before.iter().filter(|run| !plan.cells.contains(&run.cell)).cloned());
+    let record = has_new.then_some(Record::CvPlanned { hp_index: plan.hp_index, runs: planned });
+    let run = |(cell, id): (&Cell, String)| Arc::new(run_plan(plan, *cell, id));
+    Planned { runs: plan.cells.iter().zip(ids).map(run).collect(), past: known, record }
 }
 
 fn run_plan(plan: &CvPlan, cell: Cell, run_id: String) -> RunPlan {
@@ -60,6 +89,7 @@ pub(crate) fn lost_cv(plan: &CvPlan, runs: &[Arc<RunPlan>]) -> CvOutcome {
         status: Status::Failed,
         runs: runs.iter().map(|run| unfinished_run(run, Status::Failed, Some(why.clone()))).collect(),
         unwritten: Vec::new(),
+        halted: None,
     }
 }
 

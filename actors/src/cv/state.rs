@@ -7,6 +7,7 @@ use engine_devices::LeasedBy;
 use super::conclude::conclude;
 use super::plans::{lost, unfinished_run};
 use crate::events::Event;
+use crate::journal::PastRun;
 use crate::limits::RESTARTS_RUN_ACTOR;
 use crate::outcome::{CvOutcome, Failure, RunOutcome, Status};
 use crate::plan::{CvPlan, RunPlan};
@@ -29,6 +30,8 @@ pub(crate) enum Input {
     RunsWritten { failure: Option<String> },
     /// The tables with the score are written; or why not.
     ScoreWritten { failure: Option<String> },
+    /// A fact can not be kept in the journal.
+    Unkept { reason: String },
     /// Somebody asks for a stop.
     Stop(StopMode),
 }
@@ -61,6 +64,7 @@ pub(crate) enum Effect {
 /// Where a cv stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
+    /// Made, not begun: the time to recall.
     Idle,
     WaitingForLease,
     Running,
@@ -97,6 +101,7 @@ pub(super) struct State {
     table: Table,
     stop: Option<StopMode>,
     unwritten: Vec<String>,
+    halted: Option<String>,
     outcome: Option<Box<CvOutcome>>,
 }
 
@@ -114,8 +119,25 @@ impl State {
             table: Table::UpToDate,
             stop: None,
             unwritten: Vec::new(),
+            halted: None,
             outcome: None,
         }
+    }
+
+    /// Recalls how cells ended that an earlier process ran, before the cv begins.
+    pub(super) fn recall(&mut self, past: &[Option<PastRun>]) {
+        let ended = self.runs.iter().zip(past).map(|(run, past)| past.as_ref()?.outcome_of(run));
+        let ended: Vec<Option<RunOutcome>> = ended.collect();
+        for (index, outcome) in ended.into_iter().enumerate() {
+            if let Some(outcome) = outcome {
+                self.end_cell(index, Box::new(outcome));
+            }
+        }
+    }
+
+    /// Whether somebody asked for a stop: a run that ends as cancelled then is not over for good.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stop.is_some()
     }
 
     /// Takes one input to the effects it causes.
@@ -139,6 +161,7 @@ impl State {
             (Phase::Running, Input::RunLost { index, generation }) => self.run_lost(index, generation),
             (Phase::Running | Phase::Scoring, Input::RunsWritten { failure }) => self.runs_written(failure),
             (Phase::Scoring, Input::ScoreWritten { failure }) => self.report(failure),
+            (_, Input::Unkept { reason }) => self.unkept(reason),
             (_, Input::Stop(mode)) => self.stop(mode),
             (_, Input::Begin) => vec![Effect::CountLate("begin")],
             (_, Input::LeaseRefused { .. }) => vec![Effect::CountLate("lease-refused")],
@@ -157,15 +180,17 @@ impl State {
             hp_index: self.plan.hp_index,
             hyperparameters: self.plan.hyperparameters.clone(),
             cells: u32::try_from(self.cells.len()).unwrap_or(u32::MAX),
-            resumed: false,
+            resumed: self.ended().next().is_some(),
         });
         let mut effects = vec![started];
+        effects.extend(self.ended().map(|run| Effect::Publish(recalled(Some(&self.plan.cv_name), run))));
+        let is_over = !self.cells.iter().any(|cell| matches!(cell, CellIs::Waiting));
         match self.leased_by {
-            LeasedBy::Cv => {
+            LeasedBy::Cv if !is_over => {
                 self.phase = Phase::WaitingForLease;
                 effects.push(Effect::AcquireLease);
             }
-            LeasedBy::Run => {
+            LeasedBy::Cv | LeasedBy::Run => {
                 self.phase = Phase::Running;
                 effects.extend(self.advance());
             }
@@ -198,9 +223,15 @@ impl State {
         })
     }
 
+    fn end_cell(&mut self, index: usize, outcome: Box<RunOutcome>) {
+        if let Some(cell) = self.cells.get_mut(index) {
+            *cell = CellIs::Ended(outcome);
+        }
+    }
+
     fn run_ended(&mut self, index: usize, outcome: Box<RunOutcome>) -> Vec<Effect> {
         match self.cells.get_mut(index) {
-            Some(cell @ CellIs::Running { .. }) => *cell = CellIs::Ended(outcome),
+            Some(CellIs::Running { .. }) => self.end_cell(index, outcome),
             _ => return vec![Effect::CountLate("run-ended")],
         }
         let mut effects = self.advance();
@@ -269,6 +300,7 @@ impl State {
             status: concluded.status,
             runs: self.ended().cloned().collect(),
             unwritten: Vec::new(),
+            halted: self.halted.clone(),
         }));
         let mut effects = Vec::new();
         if std::mem::take(&mut self.holds_lease) {
@@ -297,6 +329,19 @@ impl State {
             status: outcome.status,
         };
         vec![Effect::Publish(finished), Effect::Report(outcome)]
+    }
+
+    /// What can not be kept is not gone on with: a cell that ended and is forgotten would be run again.
+    fn unkept(&mut self, reason: String) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        // A tune tells for all its cvs.
+        if self.halted.is_none() && self.plan.tune_name.is_none() {
+            let message = unkept_text(&self.plan.cv_name, &reason);
+            effects.push(Effect::Publish(Event::Warned { message }));
+        }
+        self.halted.get_or_insert(reason);
+        effects.extend(self.stop(StopMode::Cancel));
+        effects
     }
 
     fn stop(&mut self, mode: StopMode) -> Vec<Effect> {
@@ -329,6 +374,41 @@ impl State {
             }
         }
     }
+}
+
+/// What the user is told when the journal of a job takes no more.
+pub(crate) fn unkept_text(job: &str, reason: &str) -> String {
+    format!(
+        "`{job}` stops, for its journal takes no more: {reason}; runs under way keep their checkpoints, go on with --resume"
+    )
+}
+
+/// What the world hears of a run that an earlier process ended.
+pub(crate) fn recalled(cv_name: Option<&str>, run: &RunOutcome) -> Event {
+    Event::RunRecalled {
+        run_id: run.run_id.clone(),
+        run_name: run.run_name.clone(),
+        cv_name: cv_name.map(str::to_owned),
+        cell: run.cell,
+        status: run.status,
+        metrics: run.metrics.clone(),
+    }
+}
+
+/// The outcome of a cv all of whose cells an earlier process ended, by the code that runs live; `None` if one did not.
+pub(crate) fn recalled_outcome(
+    plan: Arc<CvPlan>,
+    runs: Vec<Arc<RunPlan>>,
+    past: &[Option<PastRun>],
+) -> Option<Box<CvOutcome>> {
+    let mut state = State::new(plan, runs, 1, LeasedBy::Run);
+    state.recall(past);
+    let is_over = state.ended().count() == state.cells.len();
+    let effects = if is_over { state.apply(Input::Begin) } else { Vec::new() };
+    effects.into_iter().find_map(|effect| match effect {
+        Effect::WriteScore(outcome) => Some(outcome),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

@@ -67,14 +67,21 @@ impl JournalLine {
     }
 }
 
+/// Appends until nobody is left to ask for it. After a failure nothing more is taken: what follows would not follow from what
+/// is there.
 fn drive(mut writer: JournalWriter, mut orders: mpsc::Receiver<Order>) {
+    let mut failed = None;
     while let Some(first) = orders.blocking_recv() {
         let mut taken = vec![first];
         // Whoever waits by now shares one write and one trip to the disk.
         while let Ok(order) = orders.try_recv() {
             taken.push(order);
         }
-        let written = append(&mut writer, &taken);
+        let written = match &failed {
+            None => append(&mut writer, &taken),
+            Some(why) => Err(Unwritten::clone(why)),
+        };
+        failed = written.clone().err();
         for order in taken {
             // An asker that is gone needs no answer.
             drop(order.written.send(written.clone()));

@@ -15,7 +15,6 @@ mod past;
 mod record;
 
 pub use error::HistoryError;
-pub(crate) use line::Unwritten;
 pub use line::{JournalLine, Ledger};
 pub use past::{Past, PastRetrain, PastRun, Step};
 pub use record::{JobPlan, JobRecord, Opened, PlannedRun, Record, Reopened, decode, encode, history};

@@ -163,8 +163,7 @@ impl Past {
     }
 
     fn plan(&mut self, run_id: &str) {
-        let fresh = || PastRun { run_id: run_id.to_owned(), ..PastRun::default() };
-        self.runs.entry(run_id.to_owned()).or_insert_with(fresh);
+        self.runs.entry(run_id.to_owned()).or_insert_with(|| PastRun::of(run_id));
     }
 
     fn planned(&mut self, run_id: &str) -> Result<&mut PastRun, &'static str> {
@@ -178,6 +177,11 @@ impl Past {
 }
 
 impl PastRun {
+    /// A run of which nothing but its id is known.
+    pub(crate) fn of(run_id: &str) -> Self {
+        Self { run_id: run_id.to_owned(), ..Self::default() }
+    }
+
     fn reopen(&mut self, reopened: Reopened) {
         let is_reopened = self.outcome.as_ref().is_some_and(|outcome| match outcome.status {
             Status::Complete | Status::Unstable => reopened.ended,

@@ -14,6 +14,7 @@ use super::state::{LeasedFrom, State};
 use super::worker::{Running, WorkerEvents, launch};
 use crate::devices::{AcquireLease, LeaseGuard};
 use crate::events::Event;
+use crate::journal::{self, JournalLine};
 use crate::limits::UNUSED_MAILBOX;
 use crate::outcome::{Cause, Failure, RunOutcome};
 use crate::plan::RunPlan;
@@ -29,6 +30,9 @@ mod tracking;
 pub struct RunActor {
     state: State,
     plan: Arc<RunPlan>,
+    journal: JournalLine,
+    /// Whether an earlier process may have begun the run.
+    goes_on: bool,
     wiring: Arc<Wiring>,
     inputs: Inputs<Input>,
     lease: Option<Arc<LeaseGuard>>,
@@ -61,9 +65,14 @@ impl RunActor {
     /// The actor of a run, to be started on the current arbiter.
     pub(crate) fn new(start: StartRun, wiring: Arc<Wiring>) -> Self {
         let leased_from = if start.lease.is_some() { LeasedFrom::Cv } else { LeasedFrom::Manager };
+        let mut state = State::new(Arc::clone(&start.plan), start.scoring, leased_from);
+        let goes_on = start.past.is_some();
+        start.past.iter().for_each(|past| state.recall(past));
         Self {
-            state: State::new(Arc::clone(&start.plan), start.scoring, leased_from),
+            state,
             plan: start.plan,
+            journal: start.journal,
+            goes_on,
             wiring,
             inputs: Inputs::default(),
             lease: start.lease,
@@ -177,7 +186,9 @@ impl RunActor {
 
     fn send_start(&mut self, attempt: u32) {
         let Some(lease) = &self.lease else { return };
-        let order = RunOrder { plan: RunPlan::clone(&self.plan), grant: lease.grant().clone(), attempt };
+        let goes_on = self.goes_on || attempt > 1;
+        let order =
+            RunOrder { plan: RunPlan::clone(&self.plan), grant: lease.grant().clone(), attempt, goes_on };
         self.send(ToWorker::Start(Box::new(order)));
     }
 
@@ -186,6 +197,20 @@ impl RunActor {
         if let Err(error) = worker.send(message) {
             self.inputs.push(Input::Unreachable { reason: error.to_string() });
         }
+    }
+
+    /// Keeps a failed attempt, so that a resumed run is not tried more often than another. That it can not be kept is told
+    /// when the run's end can not be.
+    fn keep_retry(&self, event: &Event, ctx: &mut Context<Self>) {
+        let Event::RunRetried { run_id, failure, .. } = event else { return };
+        let record = journal::Record::RunRetried { run_id: run_id.clone(), failure: failure.clone() };
+        let line = self.journal.clone();
+        let append = async move { line.append(vec![record]).await };
+        ctx.spawn(append.into_actor(self).map(|written, run, _| {
+            if let Err(unwritten) = written {
+                tracing::debug!(run = %run.plan.run_id, %unwritten, "attempt not kept");
+            }
+        }));
     }
 
     fn duration_of(&self, timer: Timer) -> Duration {
@@ -289,7 +314,10 @@ impl Stepwise for RunActor {
             Effect::Track(points) => self.track(Record::Points(points), ctx),
             Effect::TrackFigures(figures) => self.track(Record::Figures(figures), ctx),
             Effect::TrackPrinted(lines) => self.track(Record::Printed(lines), ctx),
-            Effect::Publish(event) => self.publish(event, ctx),
+            Effect::Publish(event) => {
+                self.keep_retry(&event, ctx);
+                self.publish(event, ctx);
+            }
             Effect::CloseTracker(outcome) => self.close_tracker(outcome, ctx),
             Effect::Report => self.report(ctx),
             Effect::CountLate(what) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::devices::LeaseGuard;
+use crate::journal::{JournalLine, PastRun};
 use crate::outcome::RunOutcome;
 use crate::plan::RunPlan;
 use crate::score::Scoring;
@@ -20,6 +21,10 @@ pub struct StartRun {
     pub scoring: Option<Arc<Scoring>>,
     /// A lease to run on; `None` to acquire one per attempt.
     pub lease: Option<Arc<LeaseGuard>>,
+    /// What a journal knows of the run: it goes on from its last checkpoint, if it has one.
+    pub past: Option<PastRun>,
+    /// Where its failed attempts are kept.
+    pub journal: JournalLine,
     /// Answered exactly once; dropped unanswered if the actor is lost.
     pub outcome: oneshot::Sender<RunOutcome>,
     /// When to stop.

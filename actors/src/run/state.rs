@@ -9,6 +9,7 @@ use engine_tracking::Metrics;
 use super::diagnose::{diagnose, refine};
 use super::effects::{Effect, Input, Room, Timer};
 use crate::events::Event;
+use crate::journal::PastRun;
 use crate::limits::{RETRIES_LOST, RETRIES_OUT_OF_MEMORY};
 use crate::outcome::{Cause, Failure, RunOutcome, Status};
 use crate::plan::RunPlan;
@@ -85,6 +86,7 @@ pub(super) struct State {
     last_failure: Option<Failure>,
     metrics: Metrics,
     checkpoint: Option<PathBuf>,
+    is_tracked: bool,
 }
 
 impl State {
@@ -108,6 +110,18 @@ impl State {
             last_failure: None,
             metrics: Metrics::new(),
             checkpoint: None,
+            is_tracked: false,
+        }
+    }
+
+    /// Recalls the attempts that failed under an earlier process, before the run begins. The attempt that process did not see
+    /// the end of is none: nothing failed.
+    pub(super) fn recall(&mut self, past: &PastRun) {
+        for failure in &past.retried {
+            self.attempts += 1;
+            // Whether it may was answered then; this counts what is used up.
+            let _ = self.may_retry(failure.cause);
+            self.last_failure = Some(failure.clone());
         }
     }
 
@@ -180,7 +194,7 @@ impl State {
             run_dir: self.plan.run_dir.clone(),
         };
         let mut effects = Vec::new();
-        if self.attempts == 1 {
+        if !std::mem::replace(&mut self.is_tracked, true) {
             effects.push(Effect::OpenTracker);
         }
         effects.push(Effect::Publish(started));

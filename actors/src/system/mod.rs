@@ -9,6 +9,7 @@
 //! - SYS-2: after shutdown no worker process is alive and the thread is joined.
 
 mod config;
+mod ending;
 mod error;
 mod handle;
 mod root;

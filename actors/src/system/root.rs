@@ -10,13 +10,15 @@ use engine_devices::usage::HostMeter;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::ending::Ending;
 use super::{SystemConfig, SystemOptions};
 use crate::bus::EventBus;
-use crate::cv::{CvActor, StartCv, run_plans};
+use crate::cv::{CvActor, Planned, StartCv, plan_runs, recalled};
 use crate::devices::DeviceManager;
+use crate::journal::{Ledger, PastRun};
 use crate::limits::{JOB_MAILBOX, SHUTDOWN_DEADLINE};
-use crate::outcome::CvOutcome;
-use crate::plan::CvPlan;
+use crate::outcome::{CvOutcome, RunOutcome};
+use crate::plan::{CvPlan, RunPlan};
 use crate::run::{RunActor, StartRun};
 use crate::sink::ParquetSink;
 use crate::stop::{StopLine, StopSignal};
@@ -35,8 +37,8 @@ pub(super) struct StartJob {
 
 pub(super) enum Job {
     Tune(StartTune),
-    Cv { plan: Arc<CvPlan>, outcome: oneshot::Sender<CvOutcome>, stop: StopSignal },
-    Run(StartRun),
+    Cv { plan: Arc<CvPlan>, ledger: Ledger, outcome: oneshot::Sender<CvOutcome>, stop: StopSignal },
+    Run { plan: Arc<RunPlan>, ledger: Ledger, outcome: oneshot::Sender<RunOutcome>, stop: StopSignal },
 }
 
 pub(super) struct Root {
@@ -134,13 +136,60 @@ impl Handler<StartJob> for Root {
         self.jobs.push(line);
         let wiring = Arc::clone(&self.wiring);
         match job {
-            Job::Tune(start) => drop(TuneActor::new(start, wiring).start()),
-            Job::Cv { plan, outcome, stop } => {
-                let runs = run_plans(&plan, &wiring.ids);
-                let start = StartCv { plan, runs, tune_table: None, outcome, stop };
-                drop(CvActor::new(start, wiring).start());
+            Job::Tune(mut start) => {
+                let ending = Ending::of(&start.ledger, &wiring, &start.stop);
+                start.outcome = ending.of_tune(start.outcome);
+                drop(TuneActor::new(start, wiring).start());
             }
-            Job::Run(start) => drop(RunActor::new(start, wiring).start()),
+            Job::Cv { plan, ledger, outcome, stop } => start_cv(plan, ledger, outcome, stop, wiring),
+            Job::Run { plan, ledger, outcome, stop } => start_run(plan, ledger, outcome, stop, wiring),
         }
     }
+}
+
+/// Starts a cv once the ids of its runs are kept.
+fn start_cv(
+    plan: Arc<CvPlan>,
+    ledger: Ledger,
+    outcome: oneshot::Sender<CvOutcome>,
+    stop: StopSignal,
+    wiring: Arc<Wiring>,
+) {
+    let Planned { runs, past, record } = plan_runs(&plan, ledger.past.as_deref(), &wiring.ids);
+    let outcome = Ending::of(&ledger, &wiring, &stop).of_cv(outcome);
+    let journal = ledger.line;
+    let start = StartCv { plan, runs, past, journal: journal.clone(), tune_table: None, outcome, stop };
+    let Some(record) = record.filter(|_| journal.keeps()) else {
+        drop(CvActor::new(start, wiring).start());
+        return;
+    };
+    actix::spawn(async move {
+        if let Err(unwritten) = journal.append(vec![record]).await {
+            // Its first run that ends can not be kept either, and ends the cv.
+            tracing::warn!(cv = %start.plan.cv_name, %unwritten, "ids of runs not kept");
+        }
+        drop(CvActor::new(start, wiring).start());
+    });
+}
+
+/// Starts a run alone; one that is over already is told as it ended.
+fn start_run(
+    plan: Arc<RunPlan>,
+    ledger: Ledger,
+    outcome: oneshot::Sender<RunOutcome>,
+    stop: StopSignal,
+    wiring: Arc<Wiring>,
+) {
+    let past = ledger.past.as_ref().and_then(|past| past.run(&plan.run_id)).cloned();
+    // Its journal names a run from its first record on: whoever finds one goes on with it.
+    let past = past.or_else(|| ledger.past.as_ref().map(|_| PastRun::of(&plan.run_id)));
+    if let Some(ended) = past.as_ref().and_then(|past| past.outcome_of(&plan)) {
+        wiring.bus.publish(recalled(None, &ended));
+        // A caller that is gone has no use for it.
+        drop(outcome.send(ended));
+        return;
+    }
+    let outcome = Ending::of(&ledger, &wiring, &stop).of_run(outcome);
+    let start = StartRun { plan, scoring: None, lease: None, past, journal: ledger.line, outcome, stop };
+    drop(RunActor::new(start, wiring).start());
 }

@@ -12,10 +12,10 @@ use super::root::{Job, Root, StartJob};
 use super::{JobError, JobHandle, ShutdownError, StartError, SystemConfig, SystemOptions};
 use crate::bus::EventBus;
 use crate::events::Event;
+use crate::journal::Ledger;
 use crate::outcome::{CvOutcome, RunOutcome, TuneOutcome};
 use crate::plan::{CvPlan, RunPlan, TunePlan};
 use crate::ports::Sampler;
-use crate::run::StartRun;
 use crate::stop::{StopLine, StopMode, StopSignal};
 use crate::tune::StartTune;
 
@@ -95,7 +95,21 @@ impl ActorSystem {
         plan: TunePlan,
         sampler: Box<dyn Sampler>,
     ) -> Result<JobHandle<TuneOutcome>, JobError> {
-        self.begin(|outcome, stop| Job::Tune(StartTune { plan: Arc::new(plan), sampler, outcome, stop }))
+        self.tune_kept(plan, sampler, Ledger::none())
+    }
+
+    /// As [`ActorSystem::tune`], kept in a journal, and recalled from what stands there.
+    ///
+    /// # Errors
+    /// [`JobError`] if the job is not taken.
+    pub fn tune_kept(
+        &self,
+        plan: TunePlan,
+        sampler: Box<dyn Sampler>,
+        ledger: Ledger,
+    ) -> Result<JobHandle<TuneOutcome>, JobError> {
+        let plan = Arc::new(plan);
+        self.begin(|outcome, stop| Job::Tune(StartTune { plan, sampler, ledger, outcome, stop }))
     }
 
     /// Starts a cv.
@@ -103,7 +117,15 @@ impl ActorSystem {
     /// # Errors
     /// [`JobError`] if the job is not taken.
     pub fn cv(&self, plan: CvPlan) -> Result<JobHandle<CvOutcome>, JobError> {
-        self.begin(|outcome, stop| Job::Cv { plan: Arc::new(plan), outcome, stop })
+        self.cv_kept(plan, Ledger::none())
+    }
+
+    /// As [`ActorSystem::cv`], kept in a journal, and recalled from what stands there.
+    ///
+    /// # Errors
+    /// [`JobError`] if the job is not taken.
+    pub fn cv_kept(&self, plan: CvPlan, ledger: Ledger) -> Result<JobHandle<CvOutcome>, JobError> {
+        self.begin(|outcome, stop| Job::Cv { plan: Arc::new(plan), ledger, outcome, stop })
     }
 
     /// Starts a run.
@@ -111,9 +133,15 @@ impl ActorSystem {
     /// # Errors
     /// [`JobError`] if the job is not taken.
     pub fn run(&self, plan: RunPlan) -> Result<JobHandle<RunOutcome>, JobError> {
-        self.begin(|outcome, stop| {
-            Job::Run(StartRun { plan: Arc::new(plan), scoring: None, lease: None, outcome, stop })
-        })
+        self.run_kept(plan, Ledger::none())
+    }
+
+    /// As [`ActorSystem::run`], kept in a journal, and recalled from what stands there.
+    ///
+    /// # Errors
+    /// [`JobError`] if the job is not taken.
+    pub fn run_kept(&self, plan: RunPlan, ledger: Ledger) -> Result<JobHandle<RunOutcome>, JobError> {
+        self.begin(|outcome, stop| Job::Run { plan: Arc::new(plan), ledger, outcome, stop })
     }
 
     fn begin<O>(

@@ -7,14 +7,17 @@ use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFutu
 use tokio::sync::oneshot;
 
 use super::StartTune;
+use super::plans::{cv_plan, retrain_plan};
 use super::state::{Effect, Input, State};
-use crate::cv::{CvActor, StartCv, lost_cv, run_plans};
+use crate::cv::{CvActor, Planned, StartCv, lost_cv, plan_runs, recalled_outcome};
+use crate::events::Event;
+use crate::journal::{JournalLine, Ledger, Past, Record, Step};
 use crate::limits::UNUSED_MAILBOX;
-use crate::outcome::TuneOutcome;
-use crate::plan::{Cell, CvPlan, Hyperparameters, RunPlan, RunTask, TunePlan};
+use crate::outcome::{CvOutcome, RunOutcome, Status, TuneOutcome};
+use crate::plan::{Hyperparameters, TunePlan};
 use crate::ports::{Sampler, draw_ids};
 use crate::run::{RunActor, StartRun};
-use crate::stepwise::{Inputs, Stepwise, Stoppable, listen_for_stop};
+use crate::stepwise::{Desk, Inputs, Journalled, Stepwise, Stoppable, listen_for_stop};
 use crate::stop::{StopLine, StopMode, StopSignal};
 use crate::wiring::Wiring;
 
@@ -24,10 +27,12 @@ pub struct TuneActor {
     plan: Arc<TunePlan>,
     sampler: Box<dyn Sampler>,
     wiring: Arc<Wiring>,
+    ledger: Ledger,
     inputs: Inputs<Input>,
     lines: HashMap<Child, StopLine>,
     outcome: Option<oneshot::Sender<TuneOutcome>>,
     stop: Option<StopSignal>,
+    desk: Desk<Input>,
     late: u64,
 }
 
@@ -41,86 +46,151 @@ enum Child {
 impl TuneActor {
     /// The actor of a tune, to be started on the current arbiter.
     pub(crate) fn new(start: StartTune, wiring: Arc<Wiring>) -> Self {
-        Self {
+        let mut tune = Self {
             state: State::new(Arc::clone(&start.plan), wiring.placement.cvs_at_once),
             plan: start.plan,
             sampler: start.sampler,
             wiring,
+            ledger: start.ledger,
             inputs: Inputs::default(),
             lines: HashMap::new(),
             outcome: Some(start.outcome),
             stop: Some(start.stop),
+            desk: Desk::default(),
             late: 0,
+        };
+        if let Some(past) = tune.ledger.past.clone() {
+            tune.recall(&past);
+        }
+        tune
+    }
+
+    /// Takes state and sampler through what an earlier process went through, in its order.
+    fn recall(&mut self, past: &Past) {
+        let mut proposed: Vec<Hyperparameters> = Vec::new();
+        let mut differs = false;
+        for step in past.steps() {
+            match step {
+                Step::Proposed(hyperparameters) => {
+                    let trial = u32::try_from(proposed.len()).unwrap_or(u32::MAX);
+                    // Asked again, the sampler comes to the same state; what was tried stays what it was.
+                    differs |= self.sampler.propose(trial).as_ref() != Some(hyperparameters);
+                    proposed.push(hyperparameters.clone());
+                    self.state.recall_proposed(hyperparameters.clone());
+                }
+                Step::CvEnded(hp_index) => {
+                    let index = *hp_index as usize;
+                    let Some(hyperparameters) = proposed.get(index) else { continue };
+                    let plan = Arc::new(cv_plan(&self.plan, index, hyperparameters.clone()));
+                    let planned = plan_runs(&plan, Some(past), &self.wiring.ids);
+                    let outcome = recalled_outcome(plan, planned.runs, &planned.past);
+                    // It has more to do than it had, and is taken up again.
+                    let Some(outcome) = outcome else { continue };
+                    for effect in self.state.recall_ended(index, outcome) {
+                        if let Effect::TellSampler { trial, score } = effect {
+                            self.sampler.tell(trial, score);
+                        }
+                    }
+                }
+            }
+        }
+        if differs {
+            let message = format!(
+                "the search of `{}` proposes otherwise than it did before: what was tried stays as it was",
+                self.plan.tune_name
+            );
+            self.wiring.bus.publish(Event::Warned { message });
         }
     }
 
     fn start_cv(&mut self, index: usize, hyperparameters: Hyperparameters, ctx: &mut Context<Self>) {
         let plan = Arc::new(cv_plan(&self.plan, index, hyperparameters));
-        let runs = run_plans(&plan, &self.wiring.ids);
+        let Planned { runs, past, record } = plan_runs(&plan, self.ledger.past.as_deref(), &self.wiring.ids);
         let (outcome, told) = oneshot::channel();
         let (line, stop) = StopLine::new();
         self.lines.insert(Child::Cv(index), line);
         let tune_table = Some(self.plan.tune_dir.join(format!("{}.parquet", self.plan.tune_name)));
-        let start = StartCv { plan: Arc::clone(&plan), runs: runs.clone(), tune_table, outcome, stop };
-        CvActor::new(start, Arc::clone(&self.wiring)).start();
-        ctx.spawn(told.into_actor(self).map(move |told, tune, ctx| {
-            tune.lines.remove(&Child::Cv(index));
-            let outcome = Box::new(told.unwrap_or_else(|_| lost_cv(&plan, &runs)));
-            tune.take(Input::CvEnded { index, outcome }, ctx);
-        }));
-    }
-
-    fn start_retrain(&mut self, hyperparameters: Hyperparameters, ctx: &mut Context<Self>) {
-        let run_id = draw_ids(&self.wiring.ids, 1).concat();
-        let (outcome, told) = oneshot::channel();
-        let (line, stop) = StopLine::new();
-        self.lines.insert(Child::Retrain, line);
-        let start = StartRun {
-            plan: Arc::new(retrain_plan(&self.plan, hyperparameters, run_id)),
-            scoring: None,
-            lease: None,
+        let start = StartCv {
+            plan: Arc::clone(&plan),
+            runs: runs.clone(),
+            past,
+            journal: self.ledger.line.clone(),
+            tune_table,
             outcome,
             stop,
         };
-        RunActor::new(start, Arc::clone(&self.wiring)).start();
-        ctx.spawn(told.into_actor(self).map(|told, tune, ctx| {
-            tune.lines.remove(&Child::Retrain);
-            let input = match told {
-                Ok(outcome) => Input::RetrainEnded { outcome: Box::new(outcome) },
-                Err(_) => Input::RetrainLost,
-            };
-            tune.take(input, ctx);
+        let wiring = Arc::clone(&self.wiring);
+        self.after(record, ctx, move || drop(CvActor::new(start, wiring).start()));
+        ctx.spawn(told.into_actor(self).map(move |told, tune, ctx| {
+            tune.lines.remove(&Child::Cv(index));
+            let outcome = Box::new(told.unwrap_or_else(|_| lost_cv(&plan, &runs)));
+            tune.cv_ended(index, outcome, ctx);
         }));
     }
-}
 
-fn cv_plan(tune: &TunePlan, index: usize, hyperparameters: Hyperparameters) -> CvPlan {
-    let cv_name = format!("{}-cv{index}", tune.tune_name);
-    CvPlan {
-        cv_dir: tune.tune_dir.join(&cv_name),
-        cv_name,
-        tune_name: Some(tune.tune_name.clone()),
-        hp_index: u32::try_from(index).unwrap_or(u32::MAX),
-        hyperparameters,
-        cells: tune.cells.clone(),
-        scoring: tune.scoring.clone(),
-        failed_cells: tune.failed_cells,
-        settings: Arc::clone(&tune.settings),
+    /// Keeps the end of a cv and hears of it. One that the stop of its tune ended is not over: it is gone on with.
+    fn cv_ended(&mut self, index: usize, outcome: Box<CvOutcome>, ctx: &mut Context<Self>) {
+        let (hp_index, status, score) = (outcome.hp_index, outcome.status, outcome.score);
+        let input = Input::CvEnded { index, outcome };
+        if status == Status::Cancelled {
+            self.take(input, ctx);
+        } else {
+            self.keep(Record::CvEnded { hp_index, status, score }, input, ctx);
+        }
     }
-}
 
-fn retrain_plan(tune: &TunePlan, hyperparameters: Hyperparameters, run_id: String) -> RunPlan {
-    let run_name = format!("{}-retrain", tune.tune_name);
-    RunPlan {
-        run_dir: tune.tune_dir.join(format!("{run_name}-{run_id}")),
-        run_name,
-        run_id,
-        cv_name: None,
-        tune_name: Some(tune.tune_name.clone()),
-        cell: Cell { fold: 0, seed: tune.retrain_seed },
-        task: RunTask::FitAndTest,
-        hyperparameters,
-        settings: Arc::clone(&tune.settings),
+    /// Begins something once its record stands in the journal. Where that can not be written the state hears so first, and
+    /// what begins then hears its stop at once.
+    fn after(&mut self, record: Option<Record>, ctx: &mut Context<Self>, begin: impl FnOnce() + 'static) {
+        let Some(record) = record.filter(|_| self.ledger.line.keeps()) else { return begin() };
+        let line = self.ledger.line.clone();
+        let append = async move { line.append(vec![record]).await };
+        ctx.spawn(append.into_actor(self).map(move |written, tune, ctx| {
+            if let Err(why) = written {
+                tune.take(Input::Unkept { reason: why.reason }, ctx);
+            }
+            begin();
+        }));
+    }
+
+    fn start_retrain(&mut self, index: usize, hyperparameters: Hyperparameters, ctx: &mut Context<Self>) {
+        let hp_index = u32::try_from(index).unwrap_or(u32::MAX);
+        let past = self.ledger.past.as_ref().and_then(|past| {
+            // Of another configuration, it is no help to this one.
+            let retrain = past.retrain().filter(|retrain| retrain.hp_index == hp_index)?;
+            past.run(&retrain.run_id).cloned()
+        });
+        let run_id = match &past {
+            Some(past) => past.run_id.clone(),
+            None => draw_ids(&self.wiring.ids, 1).concat(),
+        };
+        let record = past.is_none().then(|| Record::RetrainPlanned { hp_index, run_id: run_id.clone() });
+        let plan = Arc::new(retrain_plan(&self.plan, hyperparameters, run_id));
+        if let Some(outcome) = past.as_ref().and_then(|past| past.outcome_of(&plan)) {
+            self.inputs.push(Input::RetrainEnded { outcome: Box::new(outcome) });
+            return;
+        }
+        let (outcome, told) = oneshot::channel();
+        let (line, stop) = StopLine::new();
+        self.lines.insert(Child::Retrain, line);
+        let journal = self.ledger.line.clone();
+        let start = StartRun { plan, scoring: None, lease: None, past, journal, outcome, stop };
+        let wiring = Arc::clone(&self.wiring);
+        self.after(record, ctx, move || drop(RunActor::new(start, wiring).start()));
+        ctx.spawn(told.into_actor(self).map(|told, tune, ctx| {
+            tune.lines.remove(&Child::Retrain);
+            match told {
+                Ok(outcome) => tune.retrain_ended(Box::new(outcome), ctx),
+                Err(_) => tune.take(Input::RetrainLost, ctx),
+            }
+        }));
+    }
+
+    fn retrain_ended(&mut self, outcome: Box<RunOutcome>, ctx: &mut Context<Self>) {
+        let is_cut = outcome.status == Status::Cancelled && self.state.is_stopping();
+        let record = Record::RunEnded(outcome.clone());
+        let input = Input::RetrainEnded { outcome };
+        if is_cut { self.take(input, ctx) } else { self.keep(record, input, ctx) }
     }
 }
 
@@ -140,11 +210,20 @@ impl Stepwise for TuneActor {
         match effect {
             Effect::AskSampler { trial } => {
                 let hyperparameters = self.sampler.propose(trial);
-                self.inputs.push(Input::Proposed { hyperparameters });
+                let record = hyperparameters
+                    .clone()
+                    .map(|hyperparameters| Record::Proposed { trial, hyperparameters });
+                let input = Input::Proposed { hyperparameters };
+                match record {
+                    Some(record) => self.keep(record, input, ctx),
+                    None => self.inputs.push(input),
+                }
             }
             Effect::TellSampler { trial, score } => self.sampler.tell(trial, score),
             Effect::StartCv { index, hyperparameters } => self.start_cv(index, hyperparameters, ctx),
-            Effect::StartRetrain { hyperparameters } => self.start_retrain(hyperparameters, ctx),
+            Effect::StartRetrain { index, hyperparameters } => {
+                self.start_retrain(index, hyperparameters, ctx)
+            }
             Effect::StopChildren(mode) => self.lines.values().for_each(|line| line.raise(mode)),
             Effect::Publish(event) => self.wiring.bus.publish(event),
             Effect::Report(outcome) => {
@@ -159,6 +238,20 @@ impl Stepwise for TuneActor {
                 tracing::debug!(tune = %self.plan.tune_name, what, late = self.late, "late input");
             }
         }
+    }
+}
+
+impl Journalled for TuneActor {
+    fn line(&self) -> &JournalLine {
+        &self.ledger.line
+    }
+
+    fn desk(&mut self) -> &mut Desk<Input> {
+        &mut self.desk
+    }
+
+    fn unkept(reason: String) -> Input {
+        Input::Unkept { reason }
     }
 }
 

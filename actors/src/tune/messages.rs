@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use crate::journal::Ledger;
 use crate::outcome::TuneOutcome;
 use crate::plan::TunePlan;
 use crate::ports::Sampler;
@@ -15,6 +16,8 @@ pub struct StartTune {
     pub plan: Arc<TunePlan>,
     /// Proposes the configurations.
     pub sampler: Box<dyn Sampler>,
+    /// What keeps the tune, and what it knows of it.
+    pub ledger: Ledger,
     /// Answered exactly once; dropped unanswered if the actor is lost.
     pub outcome: oneshot::Sender<TuneOutcome>,
     /// When to stop.

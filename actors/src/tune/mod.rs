@@ -9,10 +9,13 @@
 //! - TUNE-1: never more than `cvs_at_once` cvs at a time, and at most `n_trials` in all.
 //! - TUNE-2: every configuration that was proposed appears in the outcome exactly once, and the sampler is told of each exactly once.
 //! - TUNE-3: the best is stable and no other stable one is better; without a stable one there is no best and nothing is retrained.
+//! - TUNE-5: recalled from a journal, the tune starts no cv that ended, proposes nothing twice, and comes to the outcome of an
+//!   undisturbed one.
 //! - TUNE-4: the outcome is told exactly once, after everything that was started has ended.
 
 mod actor;
 mod messages;
+mod plans;
 mod state;
 
 pub use actor::TuneActor;

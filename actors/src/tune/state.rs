@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::plans::not_begun;
+use crate::cv::unkept_text;
 use crate::events::Event;
 use crate::outcome::{CvOutcome, RunOutcome, Status, TuneOutcome};
 use crate::plan::{AfterTune, Hyperparameters, TunePlan};
@@ -20,6 +22,8 @@ pub(crate) enum Input {
     RetrainEnded { outcome: Box<RunOutcome> },
     /// The actor of the retrained model's run is gone without a word.
     RetrainLost,
+    /// A fact can not be kept in the journal.
+    Unkept { reason: String },
     /// Somebody asks for a stop.
     Stop(StopMode),
 }
@@ -34,7 +38,7 @@ pub(crate) enum Effect {
     /// Start a cv.
     StartCv { index: usize, hyperparameters: Hyperparameters },
     /// Start the run of the retrained model.
-    StartRetrain { hyperparameters: Hyperparameters },
+    StartRetrain { index: usize, hyperparameters: Hyperparameters },
     /// Pass a stop on to whatever is at work.
     StopChildren(StopMode),
     /// Tell the world.
@@ -56,16 +60,26 @@ enum Phase {
     Done,
 }
 
+/// Where a cv stands.
+#[derive(Debug, Clone)]
+enum CvIs {
+    /// Proposed to an earlier process, which did not end it.
+    Waiting(Hyperparameters),
+    Running,
+    Ended(Box<CvOutcome>),
+}
+
 /// The state of one tune.
 #[derive(Debug, Clone)]
 pub(super) struct State {
     plan: Arc<TunePlan>,
     at_once: usize,
     phase: Phase,
-    /// One per configuration that was proposed; `None` while its cv is at work.
-    cvs: Vec<Option<Box<CvOutcome>>>,
+    /// One per configuration that was proposed.
+    cvs: Vec<CvIs>,
     is_exhausted: bool,
     stop: Option<StopMode>,
+    halted: Option<String>,
 }
 
 impl State {
@@ -77,7 +91,26 @@ impl State {
             cvs: Vec::new(),
             is_exhausted: false,
             stop: None,
+            halted: None,
         }
+    }
+
+    /// Recalls a configuration that was proposed to an earlier process, before the tune begins.
+    pub(super) fn recall_proposed(&mut self, hyperparameters: Hyperparameters) {
+        self.cvs.push(CvIs::Waiting(hyperparameters));
+    }
+
+    /// Recalls how the cv of a configuration ended, and what the sampler was told of it.
+    pub(super) fn recall_ended(&mut self, index: usize, outcome: Box<CvOutcome>) -> Vec<Effect> {
+        match self.cvs.get(index) {
+            Some(CvIs::Waiting(_)) => vec![self.end_cv(index, outcome)],
+            _ => vec![Effect::CountLate("cv-ended")],
+        }
+    }
+
+    /// Whether somebody asked for a stop: what ends as cancelled then is not over for good.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stop.is_some()
     }
 
     /// Takes one input to the effects it causes.
@@ -96,6 +129,7 @@ impl State {
                 effects.extend(self.report(None));
                 effects
             }
+            (_, Input::Unkept { reason }) => self.unkept(reason),
             (_, Input::Stop(mode)) => self.stop(mode),
             (_, Input::Begin) => vec![Effect::CountLate("begin")],
             (_, Input::Proposed { .. }) => vec![Effect::CountLate("proposed")],
@@ -112,19 +146,55 @@ impl State {
             tune_dir: self.plan.tune_dir.clone(),
             n_trials: self.plan.n_trials,
             cells_per_cv: u32::try_from(self.plan.cells.len()).unwrap_or(u32::MAX),
-            resumed: false,
+            resumed: !self.cvs.is_empty(),
         };
         let mut effects = vec![Effect::Publish(started)];
+        effects.extend(self.ended().map(|cv| Effect::Publish(recalled(cv))));
         effects.extend(self.advance());
         effects
     }
 
     fn running(&self) -> usize {
-        self.cvs.iter().filter(|cv| cv.is_none()).count()
+        self.cvs.iter().filter(|cv| matches!(cv, CvIs::Running)).count()
     }
 
-    /// Asks for the next configuration if one may start; concludes when nothing is left.
+    fn ended(&self) -> impl Iterator<Item = &CvOutcome> {
+        self.cvs.iter().filter_map(|cv| match cv {
+            CvIs::Ended(outcome) => Some(outcome.as_ref()),
+            CvIs::Waiting(_) | CvIs::Running => None,
+        })
+    }
+
+    /// Starts the cvs that wait, as many as may; in the order in which they were proposed.
+    fn start_waiting(&mut self) -> Vec<Effect> {
+        let free = self.at_once.saturating_sub(self.running());
+        let mut effects = Vec::new();
+        for (index, cv) in self.cvs.iter_mut().enumerate() {
+            if let CvIs::Waiting(hyperparameters) = cv
+                && effects.len() < free
+            {
+                let hyperparameters = std::mem::take(hyperparameters);
+                *cv = CvIs::Running;
+                effects.push(Effect::StartCv { index, hyperparameters });
+            }
+        }
+        effects
+    }
+
+    /// Starts what waits, then asks for the next configuration if one may start; concludes when nothing is left.
     fn advance(&mut self) -> Vec<Effect> {
+        if self.stop.is_none() {
+            let started = self.start_waiting();
+            if !started.is_empty() {
+                let mut effects = started;
+                effects.extend(self.ask());
+                return effects;
+            }
+        }
+        self.ask()
+    }
+
+    fn ask(&mut self) -> Vec<Effect> {
         let trial = u32::try_from(self.cvs.len()).unwrap_or(u32::MAX);
         let may_ask = trial < self.plan.n_trials && !self.is_exhausted && self.stop.is_none();
         if may_ask && self.running() < self.at_once {
@@ -145,7 +215,7 @@ impl State {
             Some(_) if self.stop.is_some() => effects.push(Effect::CountLate("proposed")),
             Some(hyperparameters) => {
                 let index = self.cvs.len();
-                self.cvs.push(None);
+                self.cvs.push(CvIs::Running);
                 effects.push(Effect::StartCv { index, hyperparameters });
             }
             None => {
@@ -164,24 +234,35 @@ impl State {
     }
 
     fn cv_ended(&mut self, index: usize, outcome: Box<CvOutcome>) -> Vec<Effect> {
-        let Some(cv @ None) = self.cvs.get_mut(index) else {
+        let Some(CvIs::Running) = self.cvs.get(index) else {
             return vec![Effect::CountLate("cv-ended")];
         };
-        let score = stable_score(&outcome);
-        *cv = Some(outcome);
-        let trial = u32::try_from(index).unwrap_or(u32::MAX);
-        let mut effects = vec![Effect::TellSampler { trial, score }];
+        // What a journal can not hold for one it can not hold for the others.
+        let halted = outcome.halted.clone();
+        let mut effects = vec![self.end_cv(index, outcome)];
+        if let Some(reason) = halted {
+            effects.extend(self.unkept(reason));
+        }
         if self.phase == Phase::Searching {
             effects.extend(self.advance());
         }
         effects
     }
 
+    fn end_cv(&mut self, index: usize, outcome: Box<CvOutcome>) -> Effect {
+        let score = stable_score(&outcome);
+        if let Some(cv) = self.cvs.get_mut(index) {
+            *cv = CvIs::Ended(outcome);
+        }
+        Effect::TellSampler { trial: u32::try_from(index).unwrap_or(u32::MAX), score }
+    }
+
     /// The best stable configuration and its score; of equals the one proposed first, whichever ended first.
     fn best(&self) -> Option<(usize, f64)> {
         let mut best: Option<(usize, f64)> = None;
         for (index, cv) in self.cvs.iter().enumerate() {
-            if let Some(score) = cv.as_deref().and_then(stable_score)
+            if let CvIs::Ended(cv) = cv
+                && let Some(score) = stable_score(cv)
                 && best.is_none_or(|(_, so_far)| self.plan.scoring.better(score, so_far))
             {
                 best = Some((index, score));
@@ -191,16 +272,20 @@ impl State {
     }
 
     fn best_cv(&self) -> Option<&CvOutcome> {
-        self.best().and_then(|(index, _)| self.cvs[index].as_deref())
+        let (index, _) = self.best()?;
+        match self.cvs.get(index) {
+            Some(CvIs::Ended(outcome)) => Some(outcome),
+            _ => None,
+        }
     }
 
     fn conclude(&mut self) -> Vec<Effect> {
         match (self.plan.after, self.best_cv()) {
             (AfterTune::RetrainAndTest, _) if self.stop.is_some() => self.report(None),
             (AfterTune::RetrainAndTest, Some(best)) => {
-                let hyperparameters = best.hyperparameters.clone();
+                let (index, hyperparameters) = (best.hp_index as usize, best.hyperparameters.clone());
                 self.phase = Phase::Retraining;
-                vec![Effect::StartRetrain { hyperparameters }]
+                vec![Effect::StartRetrain { index, hyperparameters }]
             }
             (AfterTune::RetrainAndTest, None) => {
                 let message = "no configuration is stable: nothing is retrained and tested".into();
@@ -215,7 +300,10 @@ impl State {
     /// A drain that comes when everything has started cuts nothing short.
     fn was_cut_short(&self, retrain: Option<&RunOutcome>) -> bool {
         let all_tried = self.is_exhausted || self.cvs.len() == self.plan.n_trials as usize;
-        let cv_cut = self.cvs.iter().flatten().any(|cv| cv.status == Status::Cancelled);
+        let cv_cut = self.cvs.iter().any(|cv| match cv {
+            CvIs::Ended(outcome) => outcome.status == Status::Cancelled,
+            CvIs::Waiting(_) | CvIs::Running => true,
+        });
         let retrain_cut = match (self.plan.after, retrain) {
             (AfterTune::Nothing, _) => false,
             (AfterTune::RetrainAndTest, None) => self.best().is_some(),
@@ -237,12 +325,25 @@ impl State {
         let outcome = TuneOutcome {
             tune_name: self.plan.tune_name.clone(),
             tune_dir: self.plan.tune_dir.clone(),
-            cvs: self.cvs.drain(..).flatten().map(|cv| *cv).collect(),
+            cvs: self.cvs.drain(..).enumerate().map(|(index, cv)| outcome(&self.plan, index, cv)).collect(),
             best,
             retrain,
             cancelled,
+            halted: self.halted.take(),
         };
         vec![Effect::Publish(finished), Effect::Report(Box::new(outcome))]
+    }
+
+    /// What can not be kept is not gone on with: what ended and is forgotten would be run again.
+    fn unkept(&mut self, reason: String) -> Vec<Effect> {
+        if self.halted.is_some() || self.phase == Phase::Done {
+            return vec![];
+        }
+        let message = unkept_text(&self.plan.tune_name, &reason);
+        self.halted = Some(reason);
+        let mut effects = vec![Effect::Publish(Event::Warned { message })];
+        effects.extend(self.stop(StopMode::Cancel));
+        effects
     }
 
     fn stop(&mut self, mode: StopMode) -> Vec<Effect> {
@@ -256,6 +357,28 @@ impl State {
             Phase::Searching | Phase::Asking | Phase::Retraining => vec![Effect::StopChildren(mode)],
             Phase::Done => vec![],
         }
+    }
+}
+
+/// How a cv ended; one that an earlier process began and this one did not get to is cut short.
+fn outcome(plan: &TunePlan, index: usize, cv: CvIs) -> CvOutcome {
+    match cv {
+        CvIs::Ended(outcome) => *outcome,
+        CvIs::Waiting(hyperparameters) => not_begun(plan, index, hyperparameters),
+        CvIs::Running => not_begun(plan, index, Hyperparameters::new()),
+    }
+}
+
+fn recalled(cv: &CvOutcome) -> Event {
+    Event::CvRecalled {
+        cv_name: cv.cv_name.clone(),
+        hp_index: cv.hp_index,
+        hyperparameters: cv.hyperparameters.clone(),
+        score: cv.score,
+        spread: cv.spread,
+        score_is_unstable: cv.score_is_unstable,
+        status: cv.status,
+        runs: cv.runs.iter().map(|run| run.status).collect(),
     }
 }
 

@@ -14,6 +14,7 @@ use super::reader::{Reader, without_repetition};
 use super::resolve::{Origin, Resolved, ResolvedOption};
 use super::value::OptionValue;
 use crate::names::check_name;
+use crate::resume::Resume;
 use crate::segmentation::settings::{
     FoldMethod, SegmentationHyperparameters, SegmentationSettings, TestSplit,
 };
@@ -33,6 +34,8 @@ pub struct EngineConfig {
     pub artifact_dir: PathBuf,
     /// Name of the run, cv or tune; generated if there is none.
     pub name: Option<String>,
+    /// Whether to go on with a job that is there already.
+    pub resume: Resume,
     /// Checkpoint to test; there is one whenever the command is `test`.
     pub checkpoint: Option<PathBuf>,
     /// Fold of a single run.
@@ -160,6 +163,7 @@ impl EngineConfig {
             given_hyperparameters,
             artifact_dir: read.needed("artifact-dir", read.path("artifact-dir"), "")?,
             name: read.name()?,
+            resume: read.choice("resume")?,
             checkpoint: match command {
                 Command::Test => Some(read.needed(
                     "checkpoint",

@@ -242,6 +242,14 @@ const OPTIONS: &[OptionSpec] = &[
     spec(Group::Run, "name", Kind::Text, "Name of the run, cv or tune that is started").absent("generated"),
     spec(
         Group::Run,
+        "resume",
+        Kind::Choice(&["no", "yes", "failed", "force"]),
+        "Go on with the run, cv or tune of this name, or with the newest; failed tries failed runs again, force whatever changed",
+    )
+    .default("no")
+    .only(FIT),
+    spec(
+        Group::Run,
         "checkpoint",
         Kind::Path,
         "Checkpoint to test: a folder under a run's checkpoints [required]",

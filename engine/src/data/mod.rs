@@ -17,6 +17,7 @@
 
 mod config;
 mod error;
+mod fingerprint;
 mod folder;
 mod geometry;
 mod loader;
@@ -27,6 +28,7 @@ mod validate;
 mod zarr;
 
 pub use error::DataError;
+pub use fingerprint::fingerprint;
 pub use folder::{DataFolder, Sample};
 pub use geometry::Footprint;
 pub use loader::{Batch, EpochIter, Loader, LoaderConfig};

@@ -1,5 +1,6 @@
 //! What can be wrong with an engine or a job before anything runs.
 
+use engine_actors::journal::HistoryError;
 use engine_actors::system::{JobError, StartError};
 use engine_devices::{
     AllocationError, DeviceId, FollowError, InventoryError, LaunchError, PlacementError, SessionError,
@@ -9,6 +10,7 @@ use thiserror::Error;
 
 use crate::artifacts::ArtifactError;
 use crate::names::NameError;
+use crate::resume::ResumeError;
 
 /// Why an engine could not be built or a job not be started.
 #[derive(Debug, Error)]
@@ -75,6 +77,29 @@ pub enum EngineError {
         /// What is wrong with it.
         source: NameError,
     },
+    /// The folder of a job.
+    #[error("the folder of the job can not be made; check access rights and free space: {}", path.display())]
+    Folder {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The journal of a job, or what it says.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// The job is not gone on with.
+    #[error(transparent)]
+    Resume(#[from] ResumeError),
+    /// A job that no journal can hold.
+    #[error("the job can not be written to its journal ({reason}): check its settings and hyperparameters")]
+    Unkeepable {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The system refused a thread.
+    #[error("no thread for the journal: raise the limit on processes (ulimit -u)")]
+    Thread(#[source] std::io::Error),
     /// A cv or tune without cells.
     #[error("there is no cell to train: give at least one fold and one seed")]
     NoCells,

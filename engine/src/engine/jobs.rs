@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use engine_actors::journal::{JobPlan, Ledger};
 use engine_actors::outcome::{CvOutcome, RunOutcome, TuneOutcome};
-use engine_actors::plan::{CvPlan, RunPlan, TunePlan};
+use engine_actors::plan::{CvPlan, RunPlan, RunTask, TunePlan};
 use engine_actors::ports::Sampler;
 use engine_actors::system::JobHandle;
 
@@ -11,32 +12,38 @@ use super::builder::Engine;
 use super::error::EngineError;
 use super::request::{CvRequest, RunRequest, TuneRequest};
 use crate::artifacts::Level;
-use crate::names::check_name;
 use crate::tracking::JobFacts;
 
 impl Engine {
-    /// Starts one run.
+    /// Starts one run, or goes on with it. A test of a checkpoint is not kept: it is started anew.
     ///
     /// # Errors
-    /// [`EngineError`] for a name that can not be used or is taken, and a folder that can not be written.
+    /// [`EngineError`] for a name that can not be used or is taken, a folder that can not be written, and a run that is not to
+    /// be resumed as it is asked for.
     pub fn train(&self, request: RunRequest) -> Result<JobHandle<RunOutcome>, EngineError> {
-        let run_name = self.settle(Level::Run, request.name)?;
-        let run_id = self.inner.names().run_id();
+        let RunRequest { name, cell, task, hyperparameters, settings, keeping } = request;
+        let seat = self.seat(Level::Run, name, &keeping)?;
+        let run_name = seat.name.clone();
+        let run_id = seat.run_id().map_or_else(|| self.inner.names().run_id(), str::to_owned);
         let plan = RunPlan {
             run_dir: self.inner.layout.run_dir(&run_name, &run_id),
             run_name,
             run_id,
             cv_name: None,
             tune_name: None,
-            cell: request.cell,
-            task: request.task,
-            hyperparameters: request.hyperparameters,
-            settings: Arc::new(request.settings),
+            cell,
+            task,
+            hyperparameters,
+            settings: Arc::new(settings),
         };
-        Ok(self.inner.ask(|system| system.run(plan))??)
+        let ledger = match plan.task {
+            RunTask::Test { .. } => Ledger::none(),
+            RunTask::Fit | RunTask::FitAndTest => self.ledger(seat, JobPlan::Run(plan.clone()), &keeping)?,
+        };
+        Ok(self.inner.ask(|system| system.run_kept(plan, ledger))??)
     }
 
-    /// Starts one configuration over its cells.
+    /// Starts one configuration over its cells, or goes on with it.
     ///
     /// # Errors
     /// As [`Engine::train`], and [`EngineError::NoCells`].
@@ -44,7 +51,8 @@ impl Engine {
         if request.cells.is_empty() {
             return Err(EngineError::NoCells);
         }
-        let cv_name = self.settle(Level::Cv, request.name)?;
+        let seat = self.seat(Level::Cv, request.name, &request.keeping)?;
+        let cv_name = seat.name.clone();
         let plan = CvPlan {
             cv_dir: self.inner.layout.cv_dir(&cv_name),
             cv_name,
@@ -56,12 +64,13 @@ impl Engine {
             failed_cells: request.failed_cells,
             settings: Arc::new(request.settings),
         };
+        let ledger = self.ledger(seat, JobPlan::Cv(plan.clone()), &request.keeping)?;
         let facts = JobFacts { scoring: plan.scoring.clone(), settings: Arc::clone(&plan.settings) };
         self.inner.tracking.begin_job(&plan.cv_name, facts);
-        Ok(self.inner.ask(|system| system.cv(plan))??)
+        Ok(self.inner.ask(|system| system.cv_kept(plan, ledger))??)
     }
 
-    /// Starts many configurations, each over its cells.
+    /// Starts many configurations, each over its cells, or goes on with them.
     ///
     /// # Errors
     /// As [`Engine::cv`], and [`EngineError::NoTrials`].
@@ -76,7 +85,8 @@ impl Engine {
         if request.n_trials == 0 {
             return Err(EngineError::NoTrials);
         }
-        let tune_name = self.settle(Level::Tune, request.name)?;
+        let seat = self.seat(Level::Tune, request.name, &request.keeping)?;
+        let tune_name = seat.name.clone();
         let plan = TunePlan {
             tune_dir: self.inner.layout.tune_dir(&tune_name),
             tune_name,
@@ -88,25 +98,9 @@ impl Engine {
             retrain_seed: request.retrain_seed,
             settings: Arc::new(request.settings),
         };
+        let ledger = self.ledger(seat, JobPlan::Tune(plan.clone()), &request.keeping)?;
         let facts = JobFacts { scoring: plan.scoring.clone(), settings: Arc::clone(&plan.settings) };
         self.inner.tracking.begin_job(&plan.tune_name, facts);
-        Ok(self.inner.ask(|system| system.tune(plan, sampler))??)
-    }
-
-    /// A name that is free at its level, in a folder that can be written.
-    fn settle(&self, level: Level, given: Option<String>) -> Result<String, EngineError> {
-        let layout = &self.inner.layout;
-        if let Some(name) = &given {
-            check_name(name).map_err(|source| EngineError::Name { name: name.clone(), source })?;
-        }
-        // What is taken is found out before anything is written for a try.
-        if let Some(name) = &given {
-            layout.ensure_absent(level, name)?;
-        }
-        layout.ensure_writable()?;
-        match given {
-            Some(name) => Ok(name),
-            None => Ok(self.inner.names().generate(level)?),
-        }
+        Ok(self.inner.ask(|system| system.tune_kept(plan, sampler, ledger))??)
     }
 }

@@ -9,6 +9,7 @@ mod events;
 mod jobs;
 mod ranks;
 mod request;
+mod seat;
 
 pub use builder::{Engine, EngineBuilder};
 pub use error::EngineError;

@@ -4,6 +4,8 @@ use engine_actors::plan::{AfterTune, Cell, FailedCells, Hyperparameters, RunTask
 use engine_actors::score::Scoring;
 use serde_json::Value;
 
+use crate::resume::Keeping;
+
 /// One run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunRequest {
@@ -17,6 +19,8 @@ pub struct RunRequest {
     pub hyperparameters: Hyperparameters,
     /// Anything else the workload needs.
     pub settings: Value,
+    /// How the job is kept and resumed.
+    pub keeping: Keeping,
 }
 
 /// One configuration over every cell.
@@ -34,6 +38,8 @@ pub struct CvRequest {
     pub failed_cells: FailedCells,
     /// Anything else the workload needs.
     pub settings: Value,
+    /// How the job is kept and resumed.
+    pub keeping: Keeping,
 }
 
 /// Many configurations; they come from a sampler.
@@ -55,4 +61,6 @@ pub struct TuneRequest {
     pub retrain_seed: u64,
     /// Anything else the workload needs.
     pub settings: Value,
+    /// How the job is kept and resumed.
+    pub keeping: Keeping,
 }

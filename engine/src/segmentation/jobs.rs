@@ -10,7 +10,7 @@ use engine_devices::{
     Accelerator, Allocation, AllocationError, DeviceKind, InventoryError, PlacementError, Strategy,
     select_among,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::error::RunError;
@@ -22,8 +22,10 @@ use crate::config::{
     Command, ConfigError, EngineConfig, HyperparameterError, Trials, WandbConfig, check_hyperparameters,
     check_space,
 };
+use crate::data::fingerprint;
 use crate::engine::{CvRequest, Engine, EngineBuilder, RunRequest, TuneRequest};
 use crate::metrics::{ConfusionCounts, EvaluationCounts};
+use crate::resume::Keeping;
 use crate::seeds::seeds;
 use crate::space::{GridSampler, RandomSampler, SearchSpace, SpaceError};
 use crate::tracking::{Settings, SettingsError, Wandb};
@@ -225,6 +227,7 @@ pub fn run(config: &EngineConfig) -> Result<RunRequest, PlanError> {
         task: RunTask::Fit,
         hyperparameters: named(&config.hyperparameters)?,
         settings: settings(config)?,
+        keeping: keeping(config, None)?,
     })
 }
 
@@ -244,6 +247,7 @@ pub fn test(config: &EngineConfig) -> Result<RunRequest, PlanError> {
         task: RunTask::Test { checkpoint: absolute(checkpoint) },
         hyperparameters: named(&hyperparameters)?,
         settings: settings(config)?,
+        keeping: Keeping::default(),
     })
 }
 
@@ -261,6 +265,7 @@ pub fn cv(config: &EngineConfig) -> Result<CvRequest, PlanError> {
         scoring,
         failed_cells: config.cv.failed_cells,
         settings: settings(config)?,
+        keeping: keeping(config, None)?,
     })
 }
 
@@ -288,6 +293,12 @@ pub fn tune(config: &EngineConfig) -> Result<TuneJob, PlanError> {
             (held, (held < asked).then_some(fewer))
         }
     };
+    let search = match config.tune.n_trials {
+        Trials::Grid => json!({ "kind": "grid", "space": space.described() }),
+        Trials::Count(_) => {
+            json!({ "kind": "random", "space": space.described(), "seed": config.random_seed })
+        }
+    };
     let sampler: Box<dyn Sampler> = match config.tune.n_trials {
         Trials::Grid => Box::new(GridSampler::new(space)?),
         Trials::Count(_) => Box::new(RandomSampler::new(space, config.random_seed)),
@@ -301,8 +312,23 @@ pub fn tune(config: &EngineConfig) -> Result<TuneJob, PlanError> {
         after: if config.tune.retrain_and_test { AfterTune::RetrainAndTest } else { AfterTune::Nothing },
         retrain_seed: config.random_seed,
         settings: settings(config)?,
+        keeping: keeping(config, Some(search))?,
     };
     Ok(TuneJob { request, sampler, warning })
+}
+
+/// How a job is kept: what its data and its search are, and which settings may be others when it is resumed.
+fn keeping(config: &EngineConfig, search: Option<Value>) -> Result<Keeping, PlanError> {
+    let data = fingerprint(&config.settings.train_data_dir).map_err(RunError::from)?;
+    let facts = [("data", Some(data)), ("search", search)];
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    Ok(Keeping {
+        resume: config.resume,
+        facts: facts.into_iter().filter_map(|(name, fact)| Some((name.to_owned(), fact?))).collect(),
+        may_grow: names(&["max_epochs"]),
+        // The data may lie elsewhere: that they are the same is a fact of its own.
+        may_change: names(&["train_data_dir", "in_memory", "num_workers", "plot_every_n_val_epochs"]),
+    })
 }
 
 /// How the score is made, of metrics that every run has at its end.

@@ -37,11 +37,10 @@ pub(super) struct Course {
 }
 
 impl Course {
-    /// Where the run begins: at its own `last` checkpoint on a later attempt, else at the checkpoint it was
+    /// Where the run begins: at its own `last` checkpoint if it goes on, else at the checkpoint it was
     /// told to continue, else afresh.
     ///
-    /// A `last` that is not whole is left for what it is and the attempt begins anew: it is this run's own
-    /// rubble. A checkpoint the user named must be whole.
+    /// A `last` that is not whole is left for what it is and the run begins anew: it is its own rubble. A checkpoint the user named must be whole.
     pub(super) fn begin(
         setup: &Setup,
         context: &RunContext,
@@ -49,11 +48,11 @@ impl Course {
         checkpoints: &Checkpoints,
     ) -> Result<Self, RunError> {
         let last = checkpoints.last();
-        if setup.attempt > 1 && last.exists() {
+        if setup.goes_on && last.exists() {
             match Checkpoint::read(&last) {
                 Ok(checkpoint) => return Self::resume(setup, shape, checkpoint, &last, checkpoints),
                 Err(error) => {
-                    context.warn(format!("attempt {} begins anew: {error}", setup.attempt));
+                    context.warn(format!("the run begins anew: {error}"));
                 }
             }
         }

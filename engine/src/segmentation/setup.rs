@@ -18,7 +18,8 @@ use crate::training::{Kept, parallel};
 #[derive(Debug, Clone)]
 pub(super) struct Setup {
     pub(super) plan: RunPlan,
-    pub(super) attempt: u32,
+    /// Whether the run was begun before.
+    pub(super) goes_on: bool,
     pub(super) settings: SegmentationSettings,
     pub(super) hyperparameters: SegmentationHyperparameters,
     pub(super) kept: Kept,
@@ -62,7 +63,7 @@ impl Setup {
         }
         Ok(Self {
             plan,
-            attempt: order.attempt,
+            goes_on: order.goes_on,
             settings,
             hyperparameters,
             kept,

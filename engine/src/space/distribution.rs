@@ -1,6 +1,6 @@
 //! What one hyperparameter can be.
 
-use serde_json::{Number, Value};
+use serde_json::{Number, Value, json};
 
 use super::error::DistributionError;
 
@@ -45,6 +45,19 @@ pub enum Distribution {
 }
 
 impl Distribution {
+    /// The distribution as JSON: its name and its bounds or values.
+    pub(super) fn described(&self) -> Value {
+        match self {
+            Self::Constant(value) => json!({ "constant": value }),
+            Self::Choice(values) => json!({ "choice": values }),
+            Self::Uniform { low, high } | Self::LogUniform { low, high } => {
+                json!({ (self.name()): [low, high] })
+            }
+            Self::ReversedLogUniform { low, high, n } => json!({ (self.name()): [low, high, n] }),
+            Self::IntUniform { low, high } => json!({ (self.name()): [low, high] }),
+        }
+    }
+
     /// Its name in a file.
     pub fn name(&self) -> &'static str {
         match self {

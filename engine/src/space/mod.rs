@@ -107,6 +107,14 @@ impl SearchSpace {
         corners
     }
 
+    /// The space as JSON, parameter by parameter in their order: what a search hangs on.
+    #[must_use]
+    pub fn described(&self) -> serde_json::Value {
+        let described =
+            |Parameter { name, distribution, .. }: &Parameter| (name.clone(), distribution.described());
+        serde_json::Value::Object(self.parameters.iter().map(described).collect())
+    }
+
     /// The space with values that are the same in every trial, where it does not name them itself.
     #[must_use]
     pub fn with_constants(mut self, values: &Hyperparameters) -> Self {

@@ -176,6 +176,7 @@ fn run_request(job: &Job) -> Result<RunRequest, ProbeError> {
         task: RunTask::Fit,
         hyperparameters: first_configuration(job)?,
         settings: Value::Null,
+        keeping: engine::resume::Keeping::default(),
     })
 }
 
@@ -187,6 +188,7 @@ fn cv_request(job: &Job) -> Result<CvRequest, ProbeError> {
         scoring: scoring()?,
         failed_cells: FailedCells::Ignore,
         settings: Value::Null,
+        keeping: engine::resume::Keeping::default(),
     })
 }
 
@@ -200,6 +202,7 @@ fn tune(engine: &Engine, job: &Job) -> Result<engine::TuneOutcome, ProbeError> {
         after: AfterTune::Nothing,
         retrain_seed: 42,
         settings: Value::Null,
+        keeping: engine::resume::Keeping::default(),
     };
     let sampler = Listed { left: job.configurations.iter().cloned().collect() };
     Ok(engine.tune(request, Box::new(sampler))?.wait()?)

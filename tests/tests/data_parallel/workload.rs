@@ -140,7 +140,7 @@ impl Ground {
             threads: 1,
             lock: None,
         };
-        RunOrder { plan, grant: Grant { places: vec![place(0), place(1)] }, attempt: 1 }
+        RunOrder { plan, grant: Grant { places: vec![place(0), place(1)] }, attempt: 1, goes_on: false }
     }
 }
 

@@ -73,7 +73,7 @@ fn the_best_is_retrained_and_its_run_is_part_of_the_outcome() {
     let mut state = state(2, 1, AfterTune::RetrainAndTest);
     script(&mut state, [Input::Begin, proposed(0), ended(0, Status::Complete, Some(0.2)), proposed(1)]);
     let effects = state.apply(ended(1, Status::Complete, Some(0.7)));
-    let Some(Effect::StartRetrain { hyperparameters }) = effects.last() else { panic!("{effects:?}") };
+    let Some(Effect::StartRetrain { hyperparameters, .. }) = effects.last() else { panic!("{effects:?}") };
     assert_eq!(hyperparameters["learning_rate"], 1);
     let outcome = Box::new(run_outcome(Status::Complete, 0.6));
     let effects = state.apply(Input::RetrainEnded { outcome });

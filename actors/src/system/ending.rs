@@ -1,0 +1,62 @@
+//! The end of a job: kept in its journal before its caller hears of it.
+
+use tokio::sync::oneshot;
+
+use crate::bus::EventBus;
+use crate::events::Event;
+use crate::journal::{JournalLine, Ledger, Record};
+use crate::outcome::{CvOutcome, RunOutcome, Status, TuneOutcome};
+use crate::stop::{Hold, StopSignal};
+use crate::wiring::Wiring;
+
+/// Stands between the actor of a job and its caller. To the system the job is not over before its end is kept.
+pub(super) struct Ending {
+    line: JournalLine,
+    bus: EventBus,
+    hold: Hold,
+}
+
+impl Ending {
+    pub(super) fn of(ledger: &Ledger, wiring: &Wiring, stop: &StopSignal) -> Self {
+        Self { line: ledger.line.clone(), bus: wiring.bus.clone(), hold: stop.hold() }
+    }
+
+    pub(super) fn of_tune(self, caller: oneshot::Sender<TuneOutcome>) -> oneshot::Sender<TuneOutcome> {
+        self.before(caller, |tune| vec![Record::Ended { cancelled: tune.cancelled }])
+    }
+
+    pub(super) fn of_cv(self, caller: oneshot::Sender<CvOutcome>) -> oneshot::Sender<CvOutcome> {
+        self.before(caller, |cv| vec![Record::Ended { cancelled: cv.status == Status::Cancelled }])
+    }
+
+    /// A run that was stopped alone was stopped by its user: it goes on when it is resumed.
+    pub(super) fn of_run(self, caller: oneshot::Sender<RunOutcome>) -> oneshot::Sender<RunOutcome> {
+        self.before(caller, |run| {
+            let cancelled = run.status == Status::Cancelled;
+            let ended = (!cancelled).then(|| Record::RunEnded(Box::new(run.clone())));
+            ended.into_iter().chain([Record::Ended { cancelled }]).collect()
+        })
+    }
+
+    fn before<O: 'static>(
+        self,
+        caller: oneshot::Sender<O>,
+        records: impl FnOnce(&O) -> Vec<Record> + 'static,
+    ) -> oneshot::Sender<O> {
+        let (outcome, told) = oneshot::channel::<O>();
+        actix::spawn(async move {
+            // An actor that was lost tells nothing; its caller sees that by the channel.
+            let Ok(outcome) = told.await else { return };
+            if let Err(unwritten) = self.line.append(records(&outcome)).await {
+                let message = format!("the end of the job does not stand in its journal: {unwritten}");
+                self.bus.publish(Event::Warned { message });
+            }
+            // The journal is let go before anybody can want to resume the job.
+            drop(self.line);
+            // A caller that is gone has no use for it.
+            drop(caller.send(outcome));
+            drop(self.hold);
+        });
+        outcome
+    }
+}
