@@ -7,7 +7,7 @@ use actix::{Actor, AtomicResponse, Context, Handler, WrapFuture};
 use tokio::sync::{mpsc, oneshot};
 
 use super::tables::Tables;
-use super::{CvScored, RunInfoReady, SinkError};
+use super::{CvScored, RunInfoReady, SinkError, TuneClosed};
 use crate::limits::{SINK_MAILBOX, SINK_QUEUE};
 
 /// Name of the thread that writes tables.
@@ -29,6 +29,7 @@ struct Order {
 enum Table {
     Runs(RunInfoReady),
     Score(CvScored),
+    Close(TuneClosed),
 }
 
 impl ParquetSink {
@@ -59,6 +60,7 @@ fn drive(mut orders: mpsc::Receiver<Order>) {
     while let Some(Order { table, written }) = orders.blocking_recv() {
         let write = AssertUnwindSafe(|| match &table {
             Table::Runs(ready) => tables.write_runs(&ready.cv_dir, &ready.runs),
+            Table::Close(closed) => tables.close(&closed.outcome, &closed.tune_table, closed.resumed),
             Table::Score(scored) => tables.write_score(&scored.outcome, scored.tune_table.as_deref()),
         });
         let Ok(answer) = catch_unwind(write) else {
@@ -92,5 +94,13 @@ impl Handler<CvScored> for ParquetSink {
 
     fn handle(&mut self, scored: CvScored, _ctx: &mut Self::Context) -> Self::Result {
         self.write(Table::Score(scored))
+    }
+}
+
+impl Handler<TuneClosed> for ParquetSink {
+    type Result = AtomicResponse<Self, Result<(), SinkError>>;
+
+    fn handle(&mut self, closed: TuneClosed, _ctx: &mut Self::Context) -> Self::Result {
+        self.write(Table::Close(closed))
     }
 }

@@ -1,12 +1,13 @@
 //! What the ParquetSink hears and answers.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use actix::{MailboxError, Message};
 use engine_tracking::run_info::RunInfoError;
 use thiserror::Error;
 
-use crate::outcome::{CvOutcome, RunOutcome};
+use crate::outcome::{CvOutcome, RunOutcome, TuneOutcome};
 
 /// The runs of a cv so far. Sent by its CvActor after a run ended, never while another is unanswered.
 ///
@@ -33,7 +34,23 @@ pub struct CvScored {
     pub tune_table: Option<PathBuf>,
 }
 
-const _: () = assert!(size_of::<RunInfoReady>() <= 64 && size_of::<CvScored>() <= 64);
+/// A tune is over. Sent once by its TuneActor, before it tells its caller.
+///
+/// Puts the rows of the tune's table into the order of the configurations, and adds what could not be written before, so that the
+/// table is the same in whatever order the cvs ended. Twice is once.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), SinkError>")]
+pub struct TuneClosed {
+    /// Everything there is to write.
+    pub outcome: Arc<TuneOutcome>,
+    /// The tune's table.
+    pub tune_table: PathBuf,
+    /// Whether other processes wrote to it too.
+    pub resumed: bool,
+}
+
+const _: () =
+    assert!(size_of::<RunInfoReady>() <= 64 && size_of::<CvScored>() <= 64 && size_of::<TuneClosed>() <= 64);
 
 /// Why tables were not written.
 #[derive(Debug, Error)]

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use engine_tracking::run_info::{CvScore, RunInfo, TuneTable, write_cv};
+use engine_tracking::run_info::{CvRows, CvScore, RunInfo, TuneTable, write_cv};
 
 use super::SinkError;
-use crate::outcome::{CvOutcome, RunOutcome, Status};
+use crate::outcome::{CvOutcome, RunOutcome, Status, TuneOutcome};
 
 /// Name of a cv's table in its folder.
 const RUN_INFOS: &str = "run_infos.parquet";
@@ -37,6 +37,33 @@ impl Tables {
             table.append_cv(&cv.cv_name, &cv.hyperparameters, &rows, score)?;
         }
         Ok(own?)
+    }
+
+    /// The table of a tune that is over: all its cvs in their order.
+    pub(super) fn close(
+        &mut self,
+        tune: &TuneOutcome,
+        tune_table: &Path,
+        resumed: bool,
+    ) -> Result<(), SinkError> {
+        let mut table =
+            self.tunes.remove(tune_table).unwrap_or_else(|| TuneTable::new(tune_table.to_owned()));
+        // One that was not begun again has no rows but those a process wrote that did not get to end it.
+        let cvs = || tune.cvs.iter().filter(|cv| !cv.runs.is_empty());
+        let names = table.cv_names()?;
+        if !resumed && names.iter().eq(cvs().map(|cv| &cv.cv_name)) {
+            return Ok(());
+        }
+        make_folder(&tune.tune_dir)?;
+        let cvs: Vec<CvRows<'_>> = cvs()
+            .map(|cv| CvRows {
+                cv_name: &cv.cv_name,
+                hyperparameters: &cv.hyperparameters,
+                runs: rows(&cv.runs),
+                score: CvScore { score: cv.score, score_is_unstable: cv.score_is_unstable },
+            })
+            .collect();
+        Ok(table.rewrite(&cvs)?)
     }
 }
 
@@ -119,6 +146,38 @@ mod tests {
         let rows = read_run_infos(&tune).unwrap();
         assert_eq!(rows.len(), 2);
         assert_eq!(rows[0].cv_name.as_deref(), Some("t-cv0"));
+    }
+
+    #[test]
+    fn sink_3_a_closed_tunes_table_has_its_cvs_in_order_and_what_was_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.parquet");
+        let cv = |index: u32| CvOutcome {
+            cv_name: format!("t-cv{index}"),
+            cv_dir: folder.path().join(format!("t-cv{index}")),
+            runs: vec![run_outcome(Status::Complete, 0.5)],
+            ..cv_outcome(index, Status::Complete, Some(0.5))
+        };
+        let mut tables = Tables::default();
+        for index in [2, 0] {
+            tables.write_score(&cv(index), Some(&path)).unwrap();
+        }
+        let not_begun = CvOutcome { runs: vec![], ..cv(3) };
+        let tune = TuneOutcome {
+            tune_name: "t".into(),
+            tune_dir: folder.path().to_owned(),
+            cvs: vec![cv(0), cv(1), cv(2), not_begun],
+            best: None,
+            retrain: None,
+            cancelled: false,
+            halted: None,
+        };
+        for resumed in [false, false, true] {
+            tables.close(&tune, &path, resumed).unwrap();
+            let names: Vec<_> =
+                read_run_infos(&path).unwrap().into_iter().map(|row| row.cv_name.unwrap()).collect();
+            assert_eq!(names, ["t-cv0", "t-cv1", "t-cv2"]);
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Performs what the state of a tune decides.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
@@ -17,6 +18,7 @@ use crate::outcome::{CvOutcome, RunOutcome, Status, TuneOutcome};
 use crate::plan::{Hyperparameters, TunePlan};
 use crate::ports::{Sampler, draw_ids};
 use crate::run::{RunActor, StartRun};
+use crate::sink::TuneClosed;
 use crate::stepwise::{Desk, Inputs, Journalled, Stepwise, Stoppable, listen_for_stop};
 use crate::stop::{StopLine, StopMode, StopSignal};
 use crate::wiring::Wiring;
@@ -109,7 +111,7 @@ impl TuneActor {
         let (outcome, told) = oneshot::channel();
         let (line, stop) = StopLine::new();
         self.lines.insert(Child::Cv(index), line);
-        let tune_table = Some(self.plan.tune_dir.join(format!("{}.parquet", self.plan.tune_name)));
+        let tune_table = Some(self.table());
         let start = StartCv {
             plan: Arc::clone(&plan),
             runs: runs.clone(),
@@ -186,6 +188,31 @@ impl TuneActor {
         }));
     }
 
+    /// Tells the caller once the table is closed, or found unwritable, and ends.
+    fn report(&mut self, outcome: Arc<TuneOutcome>, ctx: &mut Context<Self>) {
+        let closed = TuneClosed {
+            outcome: Arc::clone(&outcome),
+            tune_table: self.table(),
+            resumed: self.ledger.past.is_some(),
+        };
+        let close = self.wiring.sink.send(closed);
+        ctx.spawn(close.into_actor(self).map(|closed, tune, ctx| {
+            if let Some(message) = crate::sink::failure(closed) {
+                tune.wiring.bus.publish(Event::Warned { message });
+            }
+            if let Some(caller) = tune.outcome.take() {
+                // A caller that is gone has no use for it.
+                drop(caller.send(Arc::unwrap_or_clone(outcome)));
+            }
+            ctx.stop();
+        }));
+    }
+
+    /// Where the tune's table lies.
+    fn table(&self) -> PathBuf {
+        self.plan.tune_dir.join(format!("{}.parquet", self.plan.tune_name))
+    }
+
     fn retrain_ended(&mut self, outcome: Box<RunOutcome>, ctx: &mut Context<Self>) {
         let is_cut = outcome.status == Status::Cancelled && self.state.is_stopping();
         let record = Record::RunEnded(outcome.clone());
@@ -226,13 +253,7 @@ impl Stepwise for TuneActor {
             }
             Effect::StopChildren(mode) => self.lines.values().for_each(|line| line.raise(mode)),
             Effect::Publish(event) => self.wiring.bus.publish(event),
-            Effect::Report(outcome) => {
-                if let Some(caller) = self.outcome.take() {
-                    // A caller that is gone has no use for it.
-                    drop(caller.send(*outcome));
-                }
-                ctx.stop();
-            }
+            Effect::Report(outcome) => self.report(Arc::from(outcome), ctx),
             Effect::CountLate(what) => {
                 self.late += 1;
                 tracing::debug!(tune = %self.plan.tune_name, what, late = self.late, "late input");

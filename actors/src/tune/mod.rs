@@ -3,7 +3,7 @@
 //! - **Owns** the trials of one tune, its sampler, and the CvActors at work.
 //! - **Hears** [`StartTune`] once, at construction, from the root; then its cvs' outcomes and its stop line. Nobody sends to its
 //!   mailbox.
-//! - **Tells** CvActors, a RunActor for the retrained model; its caller once, through the reply of [`StartTune`].
+//! - **Tells** CvActors, a RunActor for the retrained model, the ParquetSink; its caller once, through the reply of [`StartTune`].
 //!
 //! Invariants (predicates and property tests in `state/tests.rs`):
 //! - TUNE-1: never more than `cvs_at_once` cvs at a time, and at most `n_trials` in all.

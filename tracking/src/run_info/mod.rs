@@ -18,7 +18,7 @@ mod tune;
 pub use error::RunInfoError;
 pub use rows::{CvScore, RunInfo, TableRow};
 pub use table::{read_run_infos, write_cv};
-pub use tune::TuneTable;
+pub use tune::{CvRows, TuneTable};
 
 #[cfg(test)]
 mod tests;

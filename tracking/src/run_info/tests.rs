@@ -164,6 +164,35 @@ fn table_4_a_cv_added_again_replaces_its_rows() {
 }
 
 #[test]
+fn a_table_that_is_rewritten_is_the_same_however_it_came_about() {
+    let (_folder, path) = scene("t.parquet");
+    let runs =
+        |fold: u32| vec![run(fold, &[("val/iou", 0.5), (if fold == 0 { "val/a" } else { "val/b" }, 0.1)])];
+    let hyperparameters = map(json!({"learning_rate": 0.1}));
+    let mut written = Vec::new();
+    for order in [[0, 1], [1, 0]] {
+        std::fs::remove_file(&path).ok();
+        let mut table = TuneTable::new(path.clone());
+        assert_eq!(table.cv_names().unwrap(), Vec::<String>::new());
+        for fold in order {
+            table.append_cv(&format!("t-cv{fold}"), &hyperparameters, &runs(fold), STABLE).unwrap();
+        }
+        assert_eq!(table.cv_names().unwrap(), order.map(|fold| format!("t-cv{fold}")));
+        let cv = |cv_name, fold| CvRows {
+            cv_name,
+            hyperparameters: &hyperparameters,
+            runs: runs(fold),
+            score: STABLE,
+        };
+        table.rewrite(&[cv("t-cv0", 0), cv("t-cv1", 1)]).unwrap();
+        written.push(std::fs::read(&path).unwrap());
+    }
+    assert!(written[0] == written[1], "the bytes differ");
+    TuneTable::new(path.clone()).rewrite(&[]).unwrap();
+    assert!(std::fs::read(&path).unwrap() == written[0], "nothing to write, nothing written");
+}
+
+#[test]
 fn full_groups_are_copied_byte_for_byte_and_small_ones_are_filled() {
     let (_folder, path) = scene("tune.parquet");
     let mut table = TuneTable::new(path.clone());

@@ -56,18 +56,9 @@ impl TuneTable {
         runs: &[RunInfo],
         score: CvScore,
     ) -> Result<(), RunInfoError> {
-        let fresh = runs.iter().map(|run| TableRow {
-            run: run.clone(),
-            score: Some(score),
-            cv_name: Some(cv_name.to_owned()),
-            hyperparameters: hyperparameters.clone(),
-        });
-        let fresh: Vec<_> = fresh.collect();
+        let fresh = cv_rows(cv_name, hyperparameters, runs, score);
         let Some(table) = Table::open(&self.path)? else {
-            let mut layout = Layout::of_tune();
-            layout.admit(&fresh);
-            let footer = Footer { version: TABLE_VERSION, layout, cv_names: vec![cv_name.to_owned()] };
-            return write(&self.path, &footer, None, &fresh);
+            return write_new(&self.path, vec![cv_name.to_owned()], &fresh);
         };
         if table.footer.layout.hyperparameters.is_none() {
             return Err(RunInfoError::NotATable {
@@ -90,6 +81,63 @@ impl TuneTable {
         rows.extend(fresh);
         write(&self.path, &footer, Some(Kept { table: &table, groups: kept }), &rows)
     }
+
+    /// Writes the whole table anew, of these cvs in this order: rows and columns are then the same however they came about.
+    /// Without cvs there is no table to write.
+    ///
+    /// # Errors
+    /// [`RunInfoError`] if it can not be written; it then stays as it was.
+    pub fn rewrite(&mut self, cvs: &[CvRows<'_>]) -> Result<(), RunInfoError> {
+        if cvs.is_empty() {
+            return Ok(());
+        }
+        let names = cvs.iter().map(|cv| cv.cv_name.to_owned()).collect();
+        let rows = cvs.iter().flat_map(|cv| cv_rows(cv.cv_name, cv.hyperparameters, &cv.runs, cv.score));
+        write_new(&self.path, names, &rows.collect::<Vec<_>>())
+    }
+
+    /// Names of the cvs in the table, in the order in which they were added; none if there is no table.
+    ///
+    /// # Errors
+    /// [`RunInfoError`] if it can not be read.
+    pub fn cv_names(&self) -> Result<Vec<String>, RunInfoError> {
+        Ok(Table::open(&self.path)?.map(|table| table.footer.cv_names).unwrap_or_default())
+    }
+}
+
+/// The rows of one cv.
+#[derive(Debug, Clone)]
+pub struct CvRows<'a> {
+    /// Name of the cv.
+    pub cv_name: &'a str,
+    /// Its configuration.
+    pub hyperparameters: &'a Map<String, Value>,
+    /// Its runs.
+    pub runs: Vec<RunInfo>,
+    /// Its score.
+    pub score: CvScore,
+}
+
+fn cv_rows(
+    cv_name: &str,
+    hyperparameters: &Map<String, Value>,
+    runs: &[RunInfo],
+    score: CvScore,
+) -> Vec<TableRow> {
+    let row = |run: &RunInfo| TableRow {
+        run: run.clone(),
+        score: Some(score),
+        cv_name: Some(cv_name.to_owned()),
+        hyperparameters: hyperparameters.clone(),
+    };
+    runs.iter().map(row).collect()
+}
+
+/// Writes a table in place of whatever is there.
+fn write_new(path: &Path, cv_names: Vec<String>, rows: &[TableRow]) -> Result<(), RunInfoError> {
+    let mut layout = Layout::of_tune();
+    layout.admit(rows);
+    write(path, &Footer { version: TABLE_VERSION, layout, cv_names }, None, rows)
 }
 
 /// Groups to leave alone: all, or all but the last where that is not full.
