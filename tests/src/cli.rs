@@ -129,6 +129,11 @@ impl Workplace {
         files(self.dir.path())
     }
 
+    /// Every file and folder below any folder, with size and time of the last change.
+    pub fn files_below(folder: &Path) -> BTreeMap<PathBuf, (u64, SystemTime)> {
+        files(folder)
+    }
+
     /// Processes that run in this workplace: ids and parents.
     #[cfg(target_os = "linux")]
     pub fn processes(&self) -> Vec<(i32, i32)> {

@@ -4,6 +4,8 @@
 
 pub mod cli;
 pub mod damage;
+#[cfg(target_os = "linux")]
+pub mod disk;
 pub mod nvml;
 pub mod peers;
 pub mod probe;

@@ -55,6 +55,8 @@ pub enum CsvError {
 pub struct MetricsCsv {
     file: LineFile,
     columns: Columns,
+    /// A rewrite failed: whether the old or the new file stands under the name is not known here.
+    is_in_doubt: bool,
 }
 
 /// Place of each metric among the metric columns.
@@ -90,7 +92,7 @@ impl MetricsCsv {
         if !file.is_empty() {
             read_header(path)?.into_iter().for_each(|name| columns.push(name));
         }
-        Ok(Self { file, columns })
+        Ok(Self { file, columns, is_in_doubt: false })
     }
 
     /// Adds rows: one for each (epoch, step) among the points, in order, the later value winning. They are with the
@@ -103,6 +105,9 @@ impl MetricsCsv {
         let rows = metric::rows(points);
         if rows.is_empty() {
             return Ok(());
+        }
+        if self.is_in_doubt {
+            *self = Self::create(self.file.path())?;
         }
         let fresh = self.fresh_names(&rows)?;
         if !fresh.is_empty() {
@@ -144,12 +149,14 @@ impl MetricsCsv {
         let mut wider = Columns::default();
         self.columns.names.iter().cloned().chain(fresh).for_each(|name| wider.push(name));
         self.file.sync()?;
+        self.is_in_doubt = true;
         atomic::write(&path, |aside| {
             copy_padded(&path, aside, &wider.header(), &padding)
                 .map_err(|source| CsvError::Copy { path: path.clone(), source })
         })?;
         self.file = LineFile::open(&path)?;
         self.columns = wider;
+        self.is_in_doubt = false;
         Ok(())
     }
 

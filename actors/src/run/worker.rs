@@ -81,7 +81,10 @@ fn sink(says: mpsc::Sender<WorkerEvent<FromWorker>>, lease: Arc<LeaseGuard>) -> 
 
 fn make_folder(path: &Path) -> Result<(), Failure> {
     fs::create_dir_all(path).map_err(|error| {
-        let message = format!("the run's folder can not be made ({error}): {}", path.display());
+        let message = format!(
+            "the run's folder can not be made ({error}); check that its disk has free space and may be written to: {}",
+            path.display()
+        );
         failure(Cause::Io, message)
     })
 }

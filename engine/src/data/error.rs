@@ -301,7 +301,7 @@ pub enum DataError {
         path: PathBuf,
     },
     /// A part of a synthetic folder could not be written.
-    #[error("cannot write {what}: {source}: {}", path.display())]
+    #[error("cannot write {what}, check that its disk has free space and may be written to: {source}: {}", path.display())]
     Write {
         /// Which part.
         what: &'static str,

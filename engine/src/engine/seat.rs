@@ -14,7 +14,7 @@ use engine_tracking::journal::{Durability, JournalError, JournalWriter, TornTail
 
 use super::builder::Engine;
 use super::error::EngineError;
-use crate::artifacts::Level;
+use crate::artifacts::{ArtifactLayout, Level};
 use crate::names::check_name;
 use crate::resume::{Comparison, Keeping, Resume, ResumeError, code, compare};
 
@@ -95,6 +95,10 @@ impl Engine {
             Err(error) => return Err(HistoryError::from(error).into()),
         };
         let past = history(&path, &contents)?;
+        // Nobody else works on the job: the journal is held.
+        if let Err(error) = ArtifactLayout::clear_leftovers(folder) {
+            self.warn(error.to_string());
+        }
         let found = level_of(&past.job().plan);
         if found != level {
             let (name, found, asked) = (name.to_owned(), found.word(), level.word());

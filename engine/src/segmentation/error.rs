@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use engine_actors::outcome::{Cause, Failure};
 use engine_devices::rank::RankError;
+use engine_tracking::atomic::AtomicError;
 
 use crate::augment::AugmentError;
 use crate::backend::BackendError;
@@ -132,14 +133,8 @@ pub enum RunError {
         source: ModelError,
     },
     /// A figure can not be written.
-    #[error("a figure's data can not be written: {}", path.display())]
-    Figure {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
+    #[error("a figure's data can not be written")]
+    Figure(#[source] AtomicError),
     /// The loss is not finite.
     #[error(
         "the loss is {loss} at step {step} of epoch {epoch}; lower the learning rate or look at the data. \
@@ -200,8 +195,8 @@ impl RunError {
             Self::Data(_) => Cause::Data,
             Self::Diverged { .. } | Self::DivergedElsewhere { .. } => Cause::Diverged,
             Self::Exchange(error) if error.is_loss() => Cause::Lost,
-            Self::Unreadable { .. } | Self::Figure { .. } => Cause::Io,
-            Self::Checkpoint(CheckpointError::Io { .. }) => Cause::Io,
+            Self::Unreadable { .. } | Self::Figure(_) => Cause::Io,
+            Self::Checkpoint(CheckpointError::Io { .. } | CheckpointError::Busy { .. }) => Cause::Io,
             Self::LostValue { .. } | Self::Metrics(_) => Cause::Lost,
             _ => Cause::Configuration,
         }

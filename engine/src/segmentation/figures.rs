@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use engine_actors::outcome::Failure;
+use engine_tracking::atomic::{self, AtomicError, Durability};
 use engine_tracking::{Figure, FigureContent, ImageFile, Series};
 use serde::Serialize;
 
@@ -37,7 +38,7 @@ pub(super) fn write_curves(
     curves: &CurveData,
 ) {
     let path = run_dir.join("figures").join(format!("{prefix}_curves.json"));
-    let written = put(&path, Durable::Yes, |file| {
+    let written = put(&path, Durability::Synced, |file| {
         serde_json::to_writer_pretty(&mut *file, &Curves { epoch, step, curves })?;
         file.write_all(b"\n")
     });
@@ -85,49 +86,28 @@ fn charts(curves: &CurveData) -> Vec<(&'static str, FigureContent)> {
     ]
 }
 
-/// Writes each preview as `{place}.png`.
+/// Writes each preview as `{place}.png`. Nobody waits for the disk: a power cut may take them.
 fn write_previews(folder: &Path, previews: &[Preview]) -> Result<Vec<ImageFile>, RunError> {
     let write = |preview: &Preview| {
         let path = folder.join(format!("{}.png", preview.place));
-        put(&path, Durable::No, |file| file.write_all(&preview.png()?))?;
+        put(&path, Durability::Unsynced, |file| file.write_all(&preview.png()?))?;
         let (width, height) = (preview.width, preview.height);
         Ok(ImageFile { path, width, height, caption: preview.caption.clone() })
     };
     previews.iter().map(write).collect()
 }
 
-/// Whether a file is waited for until it is on the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Durable {
-    Yes,
-    /// A power cut may take it; training does not wait.
-    No,
-}
-
-/// Writes a file aside and gives it its name: readers see all of it or nothing.
+/// Writes a file of a folder that is made if need be: readers see all of it or nothing.
 fn put(
     path: &Path,
-    durable: Durable,
+    durability: Durability,
     fill: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> Result<(), RunError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let aside = path.with_file_name(format!(".{name}"));
-    let write = || {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let mut file = File::create(&aside)?;
-        fill(&mut file)?;
-        if durable == Durable::Yes {
-            file.sync_all()?;
-        }
-        fs::rename(&aside, path)
-    };
-    write().map_err(|source| {
-        // The first error is the one to tell; what is left aside does no harm.
-        drop(fs::remove_file(&aside));
-        RunError::Figure { path: path.to_owned(), source }
-    })
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)
+            .map_err(|source| RunError::Figure(AtomicError::Create { path: path.to_owned(), source }))?;
+    }
+    atomic::put(path, durability, fill).map_err(RunError::Figure)
 }
 
 fn warn(context: &RunContext, error: RunError) {

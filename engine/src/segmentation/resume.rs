@@ -111,7 +111,6 @@ impl Course {
         if setup.is_first() {
             checkpoints.delete_unknown(|name| top_k.ranked().iter().any(|ranked| ranked.name == name))?;
         }
-        let nan_where_null = |(name, value): (String, Option<f64>)| (name, value.unwrap_or(f64::NAN));
         Ok(Self {
             model,
             optimizer,
@@ -123,7 +122,7 @@ impl Course {
             // They are of all ranks: one of them goes on with them.
             sums: if setup.is_first() { sums(state.epoch_sums, path)? } else { Sums::default() },
             monitored: state.monitored,
-            metrics: state.metrics.into_iter().map(nan_where_null).collect(),
+            metrics: state.metrics,
             elapsed: Duration::try_from_secs_f64(state.elapsed_secs).unwrap_or_default(),
         })
     }
@@ -158,7 +157,6 @@ impl Course {
         epoch: u32,
     ) -> Result<Checkpoint, RunError> {
         let optimizer = self.optimizer.state(&self.model)?;
-        let finite = |(name, value): (&String, &f64)| (name.clone(), value.is_finite().then_some(*value));
         let state = State {
             format_version: FORMAT_VERSION,
             epoch,
@@ -170,7 +168,7 @@ impl Course {
             early_stopping: self.early_stopping,
             top_k: self.top_k.clone(),
             monitored: self.monitored.filter(|value| value.is_finite()),
-            metrics: self.metrics.iter().map(finite).collect(),
+            metrics: self.metrics.clone(),
             elapsed_secs: self.elapsed.as_secs_f64(),
             run: setup.identity(),
             model: shape.clone(),

@@ -10,7 +10,21 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use engine_tracking::atomic::{self, Durability};
 use engine_tracking::wandb::folder::RunFolder;
+
+/// What the name of an engine's lock in its artifact folder begins with.
+const LIVE_PREFIX: &str = ".live-";
+/// What it ends in.
+const LIVE_SUFFIX: &str = ".lock";
+
+/// Whether this is the lock of an engine that has ended, by its name and by that nobody holds it. One that was made this
+/// moment is not held yet: the asker looks at its age first.
+pub(crate) fn is_abandoned(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is_lock = name.starts_with(LIVE_PREFIX) && name.ends_with(LIVE_SUFFIX);
+    is_lock && File::open(path).is_ok_and(|file| file.try_lock_shared().is_ok())
+}
 
 /// The note beside a journal that says whose run it is.
 fn note(folder: &RunFolder) -> PathBuf {
@@ -35,7 +49,9 @@ impl LiveLock {
         let lock = self.path()?;
         let path = note(folder);
         let named = lock.to_str().ok_or_else(|| io::Error::other("the artifact folder's name is no text"))?;
-        std::fs::write(&path, named)?;
+        // A reader of half a path would take the run for anybody's.
+        atomic::put(&path, Durability::Unsynced, |file| file.write_all(named.as_bytes()))
+            .map_err(io::Error::other)?;
         Ok(Mark(path))
     }
 
@@ -47,7 +63,7 @@ impl LiveLock {
         let dir = std::path::absolute(&self.dir)?;
         std::fs::create_dir_all(&dir)?;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let path = dir.join(format!(".live-{}-{}.lock", std::process::id(), since.as_nanos()));
+        let path = dir.join(format!("{LIVE_PREFIX}{}-{}{LIVE_SUFFIX}", std::process::id(), since.as_nanos()));
         let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
         file.lock()?;
         writeln!(file, "held by a running engine; `engine sync` leaves its runs to it")?;

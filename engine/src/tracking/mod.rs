@@ -11,7 +11,7 @@
 
 mod entries;
 mod job_book;
-mod live;
+pub(crate) mod live;
 mod service;
 mod sync;
 mod tensorboard;

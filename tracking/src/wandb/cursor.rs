@@ -1,7 +1,7 @@
 //! How far a run is sent: `run-<id>.cursor` beside its journal.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use super::api::RunPath;
 use super::batch::Bases;
 use super::log::Position;
 use super::stream::Shift;
+use crate::atomic::{self, Durability};
 
 /// Version of the file's form; raised with every change.
 const CURSOR_VERSION: u32 = 1;
@@ -131,8 +132,8 @@ impl Cursor {
         self.version = CURSOR_VERSION;
         let failed = |source| CursorError::Write { path: path.to_owned(), source };
         let text = serde_json::to_vec(self).map_err(|source| failed(source.into()))?;
-        let aside = path.with_extension("cursor.tmp");
-        fs::write(&aside, text).and_then(|()| fs::rename(&aside, path)).map_err(failed)
+        atomic::put(path, Durability::Unsynced, |file| file.write_all(&text))
+            .map_err(|error| failed(io::Error::other(error)))
     }
 
     /// Notes something that the server will not have. `false` if it is noted already: a summary is sent again and again.

@@ -1,6 +1,6 @@
 //! Files that the official client leaves beside every run: made from the journal when it has ended.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,14 @@ use super::folder::RunFolder;
 use super::log::{Found, LogError, LogReader};
 use super::record::Kind;
 use super::tree::Tree;
+use crate::atomic::{self, AtomicError, Durability};
 
 /// Why they could not be made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ExtrasError {
+    /// A file could not be put in place.
+    #[error(transparent)]
+    File(#[from] AtomicError),
     /// A file could not be written.
     #[error("can not write, check the free space of the disk: {}", path.display())]
     Write {
@@ -39,23 +43,19 @@ pub(super) struct Content {
     pub(super) has_console: bool,
 }
 
-/// Writes `wandb-summary.json`, `config.yaml`, and where they are not there `wandb-metadata.json` and `output.log`. Gives
+/// Writes, each whole or not at all, `wandb-summary.json`, `config.yaml`, and where they are not there `wandb-metadata.json` and `output.log`. Gives
 /// their names. Blocks.
 ///
 /// # Errors
 /// [`ExtrasError`]; nothing of the run depends on them.
 pub(super) fn write(folder: &RunFolder, content: &Content) -> Result<Vec<String>, ExtrasError> {
     let files = folder.files();
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| ExtrasError::Write { path, source }
-    };
-    fs::create_dir_all(&files).map_err(failed(&files))?;
+    fs::create_dir_all(&files).map_err(|source| ExtrasError::Write { path: files.clone(), source })?;
     let mut names = Vec::new();
     let mut put = |name: &str, text: String| {
         let path = files.join(name);
         names.push(name.to_owned());
-        fs::write(&path, text).map_err(failed(&path))
+        atomic::put(&path, Durability::Unsynced, |file| file.write_all(text.as_bytes()))
     };
     put("wandb-summary.json", content.summary.clone())?;
     put("config.yaml", yaml_of(&content.config))?;
@@ -90,10 +90,14 @@ fn yaml_of(config: &str) -> String {
     out
 }
 
-/// What was printed, as plain lines.
+/// What was printed, as plain lines. Not brought to the disk: it stands in the journal.
 fn write_console(journal: &Path, path: &Path) -> Result<(), ExtrasError> {
+    atomic::write_unsynced(path, |file| fill_console(journal, path, file))
+}
+
+fn fill_console(journal: &Path, path: &Path, file: &mut fs::File) -> Result<(), ExtrasError> {
     let failed = |source| ExtrasError::Write { path: path.to_owned(), source };
-    let mut out = BufWriter::new(File::create(path).map_err(failed)?);
+    let mut out = BufWriter::new(file);
     let (mut console, mut open) = (Console::default(), None::<ConsoleLine>);
     let mut reader = LogReader::open(journal, 0)?;
     loop {

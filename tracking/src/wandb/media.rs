@@ -16,6 +16,7 @@ use sha2::Sha256;
 use super::charts::{self, Chart, MAX_ARTIFACT_ROWS};
 use super::folder::RunFolder;
 use super::record::{Artifact, Manifest, ManifestEntry, StoragePolicyItem};
+use crate::atomic;
 use crate::figure::{Figure, FigureContent, ImageFile};
 
 /// Pictures of one row that the server takes; further ones are left out.
@@ -258,14 +259,9 @@ struct Kept {
 /// the disk.
 fn put(path: &Path, fill: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), MediaError> {
     let done = || {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let aside = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+        let aside = atomic::aside(path).map_err(io::Error::other)?;
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
-        }
-        match fs::remove_file(&aside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
         }
         let placed = fill(&aside).and_then(|()| fs::rename(&aside, path));
         // Also after a rename onto another link of the same file, which does nothing and leaves both names.

@@ -32,7 +32,7 @@ pub enum CheckpointError {
     },
     /// Written by a version of the format this build does not know.
     #[error(
-        "the checkpoint has format version {found}, this build reads {supported}; use the build that wrote it: {}",
+        "the checkpoint has format version {found}, this build reads up to {supported}; use the build that wrote it: {}",
         path.display()
     )]
     Version {
@@ -40,11 +40,20 @@ pub enum CheckpointError {
         path: PathBuf,
         /// Version in the file.
         found: u64,
-        /// Version this build reads.
+        /// Latest version this build reads.
         supported: u32,
     },
+    /// Another writer has the folder.
+    #[error(
+        "another process still writes the run's checkpoints; let it end, or end it, and start again: {}",
+        path.display()
+    )]
+    Busy {
+        /// The folder of the checkpoints.
+        path: PathBuf,
+    },
     /// The file system said no.
-    #[error("a checkpoint file can not be {action}: {}", path.display())]
+    #[error("a checkpoint file can not be {action}; {}: {}", remedy(action), path.display())]
     Io {
         /// What was tried: `written`, `read`.
         action: &'static str,
@@ -54,6 +63,16 @@ pub enum CheckpointError {
         #[source]
         source: std::io::Error,
     },
+}
+
+/// What to do where the file system says no. The checkpoints before are whole either way.
+fn remedy(action: &str) -> &'static str {
+    match action {
+        "read" => "check that it may be read",
+        _ => {
+            "check that its disk has free space and its folder may be written to; the checkpoints before stay"
+        }
+    }
 }
 
 impl CheckpointError {

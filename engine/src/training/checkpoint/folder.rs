@@ -3,9 +3,15 @@
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::error::CheckpointError;
+use super::lock::WriterLock;
 use super::state::{Checkpoint, WEIGHTS};
+
+/// How long the writer before may take to be gone: a worker that was killed while it waited for a slow disk ends only when
+/// that has answered.
+const WRITER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Name of the checkpoint a run goes on from.
 pub const LAST: &str = "last";
@@ -20,36 +26,67 @@ pub fn checkpoint_name(epoch: u32, step: u64, val_iou: f64) -> String {
     format!("epoch={epoch}-step={step}-val_iou={val_iou:.2}").to_lowercase()
 }
 
-/// The checkpoints of one run; there is one writer at a time.
+/// The checkpoints of one run; there is one writer at a time, in whatever process.
 #[derive(Debug)]
 pub struct Checkpoints {
     dir: PathBuf,
+    /// None for readers, who write nothing.
+    _lock: Option<WriterLock>,
 }
 
 impl Checkpoints {
-    /// Opens the folder, making it if need be, and clears what a killed run left half-written.
+    /// Opens the folder, making it if need be, and clears what a killed run left half-written. Waits a while for a
+    /// writer that is about to end.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Busy`] if another writer stays, [`CheckpointError::Io`].
+    pub fn open(dir: PathBuf) -> Result<Self, CheckpointError> {
+        Self::open_within(WRITER_PATIENCE, dir)
+    }
+
+    fn open_within(patience: Duration, dir: PathBuf) -> Result<Self, CheckpointError> {
+        fs::create_dir_all(&dir).map_err(CheckpointError::io("made", &dir))?;
+        let lock = WriterLock::take(&dir, patience).map_err(CheckpointError::io("locked", &dir))?;
+        let Some(lock) = lock else { return Err(CheckpointError::Busy { path: dir }) };
+        let checkpoints = Self { dir, _lock: Some(lock) };
+        checkpoints.tidy()?;
+        Ok(checkpoints)
+    }
+
+    /// Clears what a killed run left half-written in a folder, and says how many things that were. Nothing is touched while
+    /// somebody writes there; a folder that is not there holds nothing.
     ///
     /// # Errors
     /// [`CheckpointError::Io`].
-    pub fn open(dir: PathBuf) -> Result<Self, CheckpointError> {
-        fs::create_dir_all(&dir).map_err(CheckpointError::io("made", &dir))?;
-        let checkpoints = Self { dir };
-        let leaving = checkpoints.dir.join(format!("{LEAVING}{LAST}"));
-        if leaving.is_dir() && !checkpoints.last().exists() {
-            // Killed between the two renames of a replacement: the old one is the last whole one.
-            rename(&leaving, &checkpoints.last())?;
+    pub fn clear_leftovers(dir: PathBuf) -> Result<usize, CheckpointError> {
+        if !dir.is_dir() {
+            return Ok(0);
         }
-        for name in checkpoints.names()? {
+        let lock = WriterLock::take(&dir, Duration::ZERO).map_err(CheckpointError::io("locked", &dir))?;
+        let Some(lock) = lock else { return Ok(0) };
+        Self { dir, _lock: Some(lock) }.tidy()
+    }
+
+    fn tidy(&self) -> Result<usize, CheckpointError> {
+        let leaving = self.dir.join(format!("{LEAVING}{LAST}"));
+        let mut cleared = 0;
+        if leaving.is_dir() && !self.last().exists() {
+            // Killed between the two renames of a replacement: the old one is the last whole one.
+            rename(&leaving, &self.last())?;
+            cleared += 1;
+        }
+        for name in self.names()? {
             if name.starts_with(WRITING) || name.starts_with(LEAVING) {
-                remove(&checkpoints.dir.join(name))?;
+                remove(&self.dir.join(name))?;
+                cleared += 1;
             }
         }
-        Ok(checkpoints)
+        Ok(cleared)
     }
 
     /// The folder as another process keeps it, for reading alone: nothing is made or cleared.
     pub fn of_another(dir: PathBuf) -> Self {
-        Self { dir }
+        Self { dir, _lock: None }
     }
 
     /// The folder of a checkpoint.

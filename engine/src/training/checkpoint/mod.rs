@@ -9,11 +9,14 @@
 //! | `state.json` | format version, counters, schedule, early stopping, top-k list, data order, names, settings |
 //!
 //! A folder is filled under a temporary name beside its place, each file and the folder flushed to the
-//! disk, then renamed. Nothing in it can execute code.
+//! disk, then renamed. Nothing in it can execute code. One writer at a time has the `checkpoints/` of a run; that is locked,
+//! not hoped for.
 
 mod error;
 mod folder;
+mod lock;
 mod state;
+mod values;
 
 pub use error::CheckpointError;
 pub use folder::{Checkpoints, LAST, checkpoint_name};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use engine_tracking::Metrics;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -10,8 +11,13 @@ use super::error::CheckpointError;
 use crate::models::NamedTensor;
 use crate::training::{EarlyStopping, ExponentialLr, OptimizerState, TopK, decode_tensors, encode_tensors};
 
-/// Version of the folder's form; raised with every change a reader has to know of.
-pub const FORMAT_VERSION: u32 = 1;
+/// Version of the folder's form; raised with every change a reader has to know of. Earlier ones are read as well.
+///
+/// 2 writes metrics that are not finite as `nan`, `inf` and `-inf`; 1 wrote null for all of them.
+pub const FORMAT_VERSION: u32 = 2;
+
+/// The earliest version that is read.
+const FIRST_VERSION: u32 = 1;
 
 pub(super) const WEIGHTS: &str = "weights.safetensors";
 pub(super) const OPTIMIZER: &str = "optimizer.safetensors";
@@ -31,7 +37,7 @@ pub struct Checkpoint {
 /// Contents of `state.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {
-    /// [`FORMAT_VERSION`] of the writer.
+    /// [`FORMAT_VERSION`] of whoever wrote it.
     pub format_version: u32,
     /// Epoch the checkpoint was taken in, from 0.
     pub epoch: u32,
@@ -51,8 +57,9 @@ pub struct State {
     pub top_k: TopK,
     /// Monitored value of the last validation; none if there was none, or it was not finite.
     pub monitored: Option<f64>,
-    /// Metrics last logged; null where not finite.
-    pub metrics: BTreeMap<String, Option<f64>>,
+    /// Metrics last logged; those that are not finite are words, `nan`, `inf` and `-inf`.
+    #[serde(with = "super::values")]
+    pub metrics: Metrics,
     /// Seconds trained so far.
     pub elapsed_secs: f64,
     /// The run.
@@ -158,7 +165,7 @@ impl State {
         let bytes = read_file(path, STATE)?;
         let Version { format_version } =
             serde_json::from_slice(&bytes).map_err(|e| damaged(path, STATE, &e))?;
-        if format_version != u64::from(FORMAT_VERSION) {
+        if !(u64::from(FIRST_VERSION)..=u64::from(FORMAT_VERSION)).contains(&format_version) {
             let path = path.to_owned();
             return Err(CheckpointError::Version { path, found: format_version, supported: FORMAT_VERSION });
         }

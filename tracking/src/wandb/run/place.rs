@@ -102,11 +102,8 @@ fn stamp_of<'a>(name: &'a str, id: &str) -> Option<&'a str> {
 /// Lets `latest-run` point to a folder, in one step.
 fn point_latest(folder: &RunFolder) -> io::Result<()> {
     let Some(name) = folder.path.file_name() else { return Ok(()) };
-    let aside = folder.path.with_file_name(format!(".{LATEST}-{}", folder.run_id));
-    match fs::remove_file(&aside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
+    let latest = folder.path.with_file_name(LATEST);
+    let aside = crate::atomic::aside(&latest).map_err(io::Error::other)?;
     std::os::unix::fs::symlink(name, &aside)?;
-    fs::rename(&aside, folder.path.with_file_name(LATEST))
+    fs::rename(&aside, latest).inspect_err(|_| drop(fs::remove_file(&aside)))
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use engine_tracking::Metrics;
+
 use super::super::state::{DataOrder, FORMAT_VERSION, ModelShape, RunIdentity, State};
 use super::*;
 use crate::models::NamedTensor;
@@ -29,7 +31,12 @@ fn checkpoint(epoch: u32) -> Checkpoint {
         early_stopping,
         top_k,
         monitored: Some(0.1 + 0.2),
-        metrics: BTreeMap::from([("val/AUROC".to_owned(), None), ("val/loss".to_owned(), Some(1.0 / 3.0))]),
+        metrics: BTreeMap::from([
+            ("val/IoU".to_owned(), f64::NEG_INFINITY),
+            ("val/ece".to_owned(), f64::INFINITY),
+            ("val/loss".to_owned(), 1.0 / 3.0),
+            ("val/zero".to_owned(), -0.0),
+        ]),
         elapsed_secs: 1.5,
         run: RunIdentity {
             run_name: "r".into(),
@@ -100,7 +107,9 @@ fn opening_clears_what_a_killed_run_left_and_restores_last() {
     fs::rename(checkpoints.last(), checkpoints.path(".leaving-last")).unwrap();
     fs::create_dir(checkpoints.path(".writing-last")).unwrap();
     fs::write(checkpoints.path(".writing-last").join(WEIGHTS), b"half").unwrap();
-    let reopened = Checkpoints::open(checkpoints.dir.clone()).unwrap();
+    let dir = checkpoints.dir.clone();
+    drop(checkpoints);
+    let reopened = Checkpoints::open(dir).unwrap();
     assert_eq!(listed(&reopened), [LAST]);
     assert_eq!(Checkpoint::read(&reopened.last()).unwrap().state.epoch, 4);
 }
@@ -162,5 +171,104 @@ fn a_checkpoint_that_can_not_be_written_leaves_the_one_before() {
     broken.optimizer_tensors[0].shape = vec![3];
     checkpoints.write_last(&broken).unwrap_err();
     assert_eq!(listed(&checkpoints), [LAST]);
+    assert_eq!(Checkpoint::read(&checkpoints.last()).unwrap().state.epoch, 1);
+}
+
+#[test]
+fn leftovers_of_a_run_that_never_goes_on_are_cleared_too() {
+    let (_dir, checkpoints) = folder();
+    checkpoints.write_last(&checkpoint(4)).unwrap();
+    fs::rename(checkpoints.last(), checkpoints.path(".leaving-last")).unwrap();
+    for left in
+        [".writing-last", ".writing-epoch=1-step=7-val_iou=0.30", ".leaving-epoch=0-step=1-val_iou=0.10"]
+    {
+        fs::create_dir(checkpoints.path(left)).unwrap();
+        fs::write(checkpoints.path(left).join(WEIGHTS), b"half").unwrap();
+    }
+    let dir = checkpoints.dir.clone();
+    assert_eq!(Checkpoints::clear_leftovers(dir.clone()).unwrap(), 0, "while there is a writer");
+    assert_eq!(listed(&checkpoints).len(), 4);
+    drop(checkpoints);
+    assert_eq!(Checkpoints::clear_leftovers(dir.clone()).unwrap(), 4);
+    let reader = Checkpoints::of_another(dir.clone());
+    assert_eq!(listed(&reader), [LAST]);
+    assert_eq!(Checkpoint::read(&reader.last()).unwrap().state.epoch, 4);
+    assert_eq!(Checkpoints::clear_leftovers(dir.join("not-there")).unwrap(), 0);
+}
+
+#[test]
+fn there_is_one_writer_at_a_time_and_the_next_waits_for_it() {
+    let (_dir, checkpoints) = folder();
+    let dir = checkpoints.dir.clone();
+    let error = Checkpoints::open_within(Duration::from_millis(50), dir.clone()).unwrap_err();
+    assert!(matches!(&error, CheckpointError::Busy { path } if *path == dir), "{error}");
+    assert!(error.to_string().ends_with(&dir.display().to_string()), "{error}");
+    let (begun, waits) = std::sync::mpsc::sync_channel(0);
+    let next = std::thread::spawn(move || {
+        begun.send(()).unwrap();
+        Checkpoints::open_within(Duration::from_secs(300), dir).map(drop)
+    });
+    waits.recv().unwrap();
+    checkpoints.write_last(&checkpoint(1)).unwrap();
+    drop(checkpoints);
+    next.join().unwrap().unwrap();
+}
+
+#[test]
+fn metrics_that_are_not_finite_are_kept_apart() {
+    let (_dir, checkpoints) = folder();
+    let mut written = checkpoint(1);
+    written.state.metrics = Metrics::from([
+        ("a".to_owned(), f64::NAN),
+        ("b".to_owned(), f64::INFINITY),
+        ("c".to_owned(), f64::NEG_INFINITY),
+        ("d".to_owned(), f64::MIN_POSITIVE),
+        ("e".to_owned(), 3.0),
+    ]);
+    let path = checkpoints.write_last(&written).unwrap();
+    let bits = |metrics: &Metrics| -> Vec<_> { metrics.values().map(|value| value.to_bits()).collect() };
+    let read = Checkpoint::read(&path).unwrap().state.metrics;
+    assert_eq!(bits(&read), bits(&written.state.metrics));
+    let text: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(path.join("state.json")).unwrap()).unwrap();
+    assert_eq!(
+        text["metrics"],
+        json!({"a": "nan", "b": "inf", "c": "-inf", "d": f64::MIN_POSITIVE, "e": 3.0})
+    );
+    for other in ["\"infinity\"", "true", "[1.0]"] {
+        let changed = fs::read_to_string(path.join("state.json")).unwrap().replace("\"-inf\"", other);
+        fs::write(path.join("state.json"), &changed).unwrap();
+        let error = State::read(&path).unwrap_err();
+        assert!(matches!(error, CheckpointError::Damaged { file: "state.json", .. }), "{other}: {error}");
+        fs::write(path.join("state.json"), changed.replace(other, "\"-inf\"")).unwrap();
+    }
+}
+
+/// `state.json` of a run of version 1, which wrote null for whatever was not finite.
+const VERSION_1: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/checkpoint-1-state.json"));
+
+#[test]
+fn a_checkpoint_of_version_1_still_opens() {
+    let (_dir, checkpoints) = folder();
+    let path = checkpoints.write_last(&checkpoint(1)).unwrap();
+    fs::write(path.join("state.json"), VERSION_1).unwrap();
+    let state = Checkpoint::read(&path).unwrap().state;
+    assert_eq!((state.format_version, state.epoch, state.step), (1, 1, 4));
+    assert!(state.metrics["val/AUROC"].is_nan());
+    assert_eq!((state.metrics.len(), state.metrics["val/loss"]), (33, 0.137_668_996_003_926_24));
+    assert_eq!(state.early_stopping.best(), Some(0.053_577_849_694_354_55));
+    assert_eq!(state.top_k.best().unwrap().name, "epoch=0-step=2-val_iou=0.05");
+}
+
+#[test]
+fn a_refusal_says_what_to_do_and_that_the_checkpoints_before_stay() {
+    let (_dir, checkpoints) = folder();
+    checkpoints.write_last(&checkpoint(1)).unwrap();
+    // A file where the folder would be filled.
+    fs::write(checkpoints.path(".writing-last"), "").unwrap();
+    let error = checkpoints.write_last(&checkpoint(2)).unwrap_err().to_string();
+    assert!(error.contains("free space") && error.contains("the checkpoints before stay"), "{error}");
+    assert!(error.contains("checkpoints/.writing-last"), "{error}");
     assert_eq!(Checkpoint::read(&checkpoints.last()).unwrap().state.epoch, 1);
 }
