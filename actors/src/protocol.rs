@@ -22,6 +22,9 @@ pub enum ToWorker {
     Start(Box<RunOrder>),
     /// Finish the step under way, write the `last` checkpoint, answer `Finished` with `stopped: true`. Twice is once.
     Stop,
+    /// Write the `last` checkpoint before the next step, and go on. Twice is once, unless one was written between; ignored
+    /// where nothing is trained.
+    Checkpoint,
 }
 
 /// A run and the place it may use.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix::Addr;
 use engine_devices::usage::HostMeter;
 use engine_devices::{Placement, RunTakes, Want};
+use tokio::sync::watch;
 
 use crate::bus::EventBus;
 use crate::devices::DeviceManager;
@@ -23,6 +24,8 @@ pub(crate) struct Wiring {
     pub(crate) placement: Placement,
     pub(crate) host: Arc<HostMeter>,
     pub(crate) timers: Timers,
+    /// Changes when every run under way is to write a checkpoint.
+    pub(crate) checkpoints: watch::Receiver<u64>,
 }
 
 impl Wiring {

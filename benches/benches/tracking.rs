@@ -293,6 +293,7 @@ fn train(folder: &Path, out: &str, is_tracked: bool) -> Value {
         log_every_n_steps: 1,
         check_val_every_n_epoch: 1,
         plot_every_n_val_epochs: 1,
+        checkpoint_every_n_steps: None,
         weights_from_checkpoint: None,
         continue_from_checkpoint: None,
         backend: None,

@@ -108,6 +108,7 @@ fn order(folder: &Path, grant: &Grant, number: usize) -> RunOrder {
         log_every_n_steps: 0,
         check_val_every_n_epoch: 1,
         plot_every_n_val_epochs: 0,
+        checkpoint_every_n_steps: None,
         weights_from_checkpoint: None,
         continue_from_checkpoint: None,
         backend: None,

@@ -10,7 +10,9 @@ Options come from the command line, then the environment (ENGINE_MAX_EPOCHS), th
 `engine config show` tells which. Ctrl-C once keeps what is done and stops, twice stops at once.
 
 Exit codes: 0 done; 1 could not run to its end; 2 wrong arguments or configuration; 3 bad data; 4 a file could not
-be read or written; 5 device or backend not there; 6 no stable configuration or no score; 130 stopped by Ctrl-C.";
+be read or written; 5 device or backend not there; 6 no stable configuration or no score; 130 stopped by Ctrl-C,
+143 by SIGTERM.
+Signals: SIGUSR1 has every run write a checkpoint now; a terminal that is closed (SIGHUP) stops nothing.";
 
 /// The whole command line.
 pub fn command() -> Command {
@@ -29,6 +31,32 @@ pub fn command() -> Command {
             "Try many configurations, each by cross-validation, and find the best",
         ))
         .subcommand(level("test", Level::Test, "Test a checkpoint on the held-out samples"))
+        .subcommand(
+            level("status", Level::Jobs, "Show how the jobs of an artifact folder stand, or one of them")
+                .arg(job()),
+        )
+        .subcommand(
+            level(
+                "attach",
+                Level::Jobs,
+                "Show a job that is under way as it goes on; Ctrl-C leaves it running",
+            )
+            .arg(job().required(true)),
+        )
+        .subcommand(
+            level(
+                "cancel",
+                Level::Jobs,
+                "Stop a job that is under way as Ctrl-C does, and wait until it is gone",
+            )
+            .arg(job().required(true))
+            .arg(
+                Arg::new("now")
+                    .long("now")
+                    .action(ArgAction::SetTrue)
+                    .help("Stop at once, as Ctrl-C twice: runs under way are killed, their checkpoints stay"),
+            ),
+        )
         .subcommand(sync_command())
         .subcommand(data_command())
         .subcommand(level(
@@ -49,6 +77,10 @@ fn output_arguments() -> [Arg; 3] {
             .conflicts_with("quiet"),
         flag("verbose", "Log what the engine does to standard error; ENGINE_LOG sets it finer").short('v'),
     ]
+}
+
+fn job() -> Arg {
+    Arg::new("job").value_name("NAME").help("Name of a tune, or of a cv or run alone; or its folder")
 }
 
 fn level(name: &'static str, level: Level, about: &'static str) -> Command {

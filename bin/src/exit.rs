@@ -5,11 +5,14 @@ use std::process::ExitCode;
 
 use engine::config::ConfigError;
 use engine::data::DataError;
+use engine::jobs::{CancelError, JobsError};
 use engine::resume::{HistoryError, JournalError, ResumeError};
 use engine::segmentation::RunError;
 use engine::segmentation::jobs::PlanError;
 use engine::tracking::SyncAllError;
 use engine::{Cause, EngineError, JobError};
+
+use crate::detach::DetachError;
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,22 +31,35 @@ pub enum Code {
     Device,
     /// A cv without a score, a tune without a stable configuration.
     NothingStable,
-    /// Stopped by Ctrl-C or a request to terminate: 128 + SIGINT.
+    /// Stopped by Ctrl-C: 128 + SIGINT.
     Interrupted,
+    /// Stopped by a request to terminate: 128 + SIGTERM.
+    Terminated,
+    /// What another process of the job ended with.
+    Its(u8),
+}
+
+impl Code {
+    /// As the number that a shell sees.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::NotFinished => 1,
+            Self::Usage => 2,
+            Self::Data => 3,
+            Self::File => 4,
+            Self::Device => 5,
+            Self::NothingStable => 6,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+            Self::Its(code) => code,
+        }
+    }
 }
 
 impl From<Code> for ExitCode {
     fn from(code: Code) -> Self {
-        Self::from(match code {
-            Code::Done => 0,
-            Code::NotFinished => 1,
-            Code::Usage => 2,
-            Code::Data => 3,
-            Code::File => 4,
-            Code::Device => 5,
-            Code::NothingStable => 6,
-            Code::Interrupted => 130,
-        })
+        Self::from(code.number())
     }
 }
 
@@ -56,7 +72,10 @@ pub enum Failure {
     Job(JobError),
     Data(DataError),
     Sync(SyncAllError),
-    Signals(std::io::Error),
+    Jobs(JobsError),
+    Cancel(CancelError),
+    Detach(DetachError),
+    System(std::io::Error),
 }
 
 impl Failure {
@@ -66,11 +85,21 @@ impl Failure {
             Self::Config(_) => Code::Usage,
             Self::Plan(error) => plan_code(error),
             Self::Engine(error) => engine_code(error),
-            Self::Job(_) | Self::Signals(_) => Code::NotFinished,
+            Self::Job(_) | Self::System(_) | Self::Detach(_) => Code::NotFinished,
+            Self::Jobs(error) => jobs_code(error),
+            Self::Cancel(CancelError::Jobs(error)) => jobs_code(error),
+            Self::Cancel(_) => Code::NotFinished,
             Self::Data(_) => Code::Data,
             Self::Sync(SyncAllError::NoFolder { .. }) => Code::File,
             Self::Sync(_) => Code::Usage,
         }
+    }
+}
+
+fn jobs_code(error: &JobsError) -> Code {
+    match error {
+        JobsError::Absent { .. } | JobsError::Several { .. } => Code::Usage,
+        _ => Code::File,
     }
 }
 
@@ -130,7 +159,10 @@ from! {
     Job(JobError),
     Data(DataError),
     Sync(SyncAllError),
-    Signals(std::io::Error),
+    Jobs(JobsError),
+    Cancel(CancelError),
+    Detach(DetachError),
+    System(std::io::Error),
 }
 
 /// An error and its sources on one line. A source that the text before it tells already is left out.
@@ -142,7 +174,10 @@ pub fn chain(failure: &Failure) -> String {
         Failure::Job(error) => error,
         Failure::Data(error) => error,
         Failure::Sync(error) => error,
-        Failure::Signals(error) => error,
+        Failure::Jobs(error) => error,
+        Failure::Cancel(error) => error,
+        Failure::Detach(error) => error,
+        Failure::System(error) => error,
     };
     let mut text = first.to_string();
     let mut source = first.source();

@@ -1,18 +1,20 @@
 //! The engine's command line: arguments in, jobs run, results and exit code out.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what this crate is for")]
-
 mod args;
 mod commands;
+mod detach;
 mod display;
 mod exit;
 mod interrupt;
 mod job;
+mod print;
 mod tables;
 
 use std::process::ExitCode;
 
 use engine::segmentation::SegmentationWorkload;
+
+use crate::print::errln;
 
 fn main() -> ExitCode {
     if let Some(code) = engine::worker::run_if_worker(SegmentationWorkload) {
@@ -23,7 +25,7 @@ fn main() -> ExitCode {
     match commands::run(&matches) {
         Ok(code) => code.into(),
         Err(error) => {
-            eprintln!("error: {}", exit::chain(&error));
+            errln!("error: {}", exit::chain(&error));
             error.code().into()
         }
     }
@@ -38,5 +40,5 @@ fn log_to_stderr(verbose: bool) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("ENGINE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| print::Log).init();
 }

@@ -286,7 +286,8 @@ impl ArtifactLayout {
         Ok(ids)
     }
 
-    fn parent(&self, level: Level) -> PathBuf {
+    /// Folder of the jobs of a level.
+    pub(crate) fn parent(&self, level: Level) -> PathBuf {
         match level {
             Level::Tune => self.dir.clone(),
             Level::Cv => self.dir.join(CVS),
@@ -294,7 +295,8 @@ impl ArtifactLayout {
         }
     }
 
-    fn folders(&self, level: Level) -> Result<Vec<String>, ArtifactError> {
+    /// Names of the folders of a level's jobs; none if there are none.
+    pub(crate) fn folders(&self, level: Level) -> Result<Vec<String>, ArtifactError> {
         folders(&self.parent(level))
     }
 }

@@ -8,6 +8,7 @@
 //! - [`segmentation`]: the workload that comes with the engine; [`segmentation::jobs`] makes requests from a
 //!   configuration
 //! - [`config`], [`space`]: options, config files, search spaces
+//! - [`jobs`]: the jobs of an artifact folder from outside: how each stands, what it is doing, how to stop it
 //! - [`resume`]: going on with a job that was begun before
 //! - [`tracking`]: Weights & Biases and TensorBoard
 //! - [`data`], [`folds`], [`models`], [`loss`], [`metrics`], [`training`]: the parts of a segmentation run, usable
@@ -21,6 +22,7 @@ pub mod config;
 pub mod data;
 pub mod engine;
 pub mod folds;
+pub mod jobs;
 pub mod loss;
 pub mod metrics;
 pub mod models;

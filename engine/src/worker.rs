@@ -87,8 +87,8 @@ fn serve(port: WorkerPort<ToWorker, FromWorker>, workload: &dyn Workload) {
         if voice.send(hello).is_err() {
             return;
         }
-        let Ok(Given { order, stop }) = given.recv() else { return };
-        let end = run(workload, &order, stop, &voice);
+        let Ok(Given { order, asked }) = given.recv() else { return };
+        let end = run(workload, &order, asked, &voice);
         desk.clear();
         let wish = match &end {
             Ok(summary) if !summary.stopped => AfterWork::Rests,
@@ -104,42 +104,56 @@ fn serve(port: WorkerPort<ToWorker, FromWorker>, workload: &dyn Workload) {
     }
 }
 
-/// A run to be done, and what it looks at to see whether it is to stop.
+/// A run to be done, and what it looks at to see what is asked of it.
 struct Given {
     order: Box<RunOrder>,
+    asked: Asked,
+}
+
+/// What is asked of a run while it lasts.
+#[derive(Clone, Default)]
+struct Asked {
     stop: Arc<AtomicBool>,
+    checkpoint: Arc<AtomicBool>,
 }
 
 /// The run under way, as the listening thread knows it.
 #[derive(Default)]
 struct Desk {
-    stop: Mutex<Option<Arc<AtomicBool>>>,
+    of_run: Mutex<Option<Asked>>,
 }
 
 impl Desk {
-    fn stop_of_run(&self) -> MutexGuard<'_, Option<Arc<AtomicBool>>> {
-        self.stop.lock().unwrap_or_else(PoisonError::into_inner)
+    fn asked_of_run(&self) -> MutexGuard<'_, Option<Asked>> {
+        self.of_run.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes an order that has come; none if a run is under way.
     fn take(&self, order: Box<RunOrder>) -> Option<Given> {
-        let mut stop_of_run = self.stop_of_run();
-        if stop_of_run.is_some() {
+        let mut of_run = self.asked_of_run();
+        if of_run.is_some() {
             return None;
         }
-        let stop = Arc::new(AtomicBool::new(false));
-        *stop_of_run = Some(Arc::clone(&stop));
-        Some(Given { order, stop })
+        let asked = Asked::default();
+        *of_run = Some(asked.clone());
+        Some(Given { order, asked })
     }
 
     fn clear(&self) {
-        self.stop_of_run().take();
+        self.asked_of_run().take();
     }
 
     /// Asks the run under way to stop; without one nobody is asked.
     fn stop(&self) {
-        if let Some(stop) = &*self.stop_of_run() {
-            stop.store(true, Ordering::Relaxed);
+        if let Some(asked) = &*self.asked_of_run() {
+            asked.stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Asks the run under way for a checkpoint; without one nobody is asked.
+    fn checkpoint(&self) {
+        if let Some(asked) = &*self.asked_of_run() {
+            asked.checkpoint.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -149,6 +163,7 @@ fn listen(mut ears: WorkerReceiver<ToWorker>, desk: &Desk, orders: &Sender<Given
     while let Some(message) = ears.recv() {
         match message {
             ToWorker::Stop => desk.stop(),
+            ToWorker::Checkpoint => desk.checkpoint(),
             ToWorker::Start(order) => match desk.take(order) {
                 // Nobody waits for an order any more: the worker has left.
                 Some(given) => drop(orders.send(given)),
@@ -163,15 +178,16 @@ fn listen(mut ears: WorkerReceiver<ToWorker>, desk: &Desk, orders: &Sender<Given
 fn run(
     workload: &dyn Workload,
     order: &RunOrder,
-    stop: Arc<AtomicBool>,
+    asked: Asked,
     voice: &WorkerSender<FromWorker>,
 ) -> Result<RunSummary, Failure> {
     let speaker = voice.clone();
     let context = RunContext::new(
         // A closed pipe means that the engine is gone: the run is told to stop by its listener.
         move |message| drop(speaker.send(message)),
-        stop,
-    );
+        asked.stop,
+    )
+    .with_checkpoints(asked.checkpoint);
     let (alive, ended) = bounded::<()>(0);
     let pulse = voice.clone();
     let beater = std::thread::Builder::new().name("engine-beat".into()).spawn(move || {

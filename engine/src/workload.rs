@@ -31,6 +31,7 @@ pub trait Workload: Send + Sync + 'static {
 pub struct RunContext {
     send: Box<dyn Fn(FromWorker) + Send + Sync>,
     stop: Arc<AtomicBool>,
+    checkpoint: Arc<AtomicBool>,
     pending: Mutex<Pending>,
 }
 
@@ -44,7 +45,13 @@ impl RunContext {
     /// A context that hands messages to `send` and reads `stop`.
     pub fn new(send: impl Fn(FromWorker) + Send + Sync + 'static, stop: Arc<AtomicBool>) -> Self {
         let pending = Pending { points: Vec::new(), points_since: Instant::now(), progress_at: None };
-        Self { send: Box::new(send), stop, pending: Mutex::new(pending) }
+        Self { send: Box::new(send), stop, checkpoint: Arc::default(), pending: Mutex::new(pending) }
+    }
+
+    /// The same, that takes requests for checkpoints from `asked`.
+    #[must_use]
+    pub fn with_checkpoints(self, asked: Arc<AtomicBool>) -> Self {
+        Self { checkpoint: asked, ..self }
     }
 
     /// Whether the run should finish its step, write its `last` checkpoint and return.
@@ -52,11 +59,15 @@ impl RunContext {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// A context that hears the same stop and says nothing: for the ranks of a data-parallel run that are not the
-    /// first.
+    /// Whether the run should write its `last` checkpoint before its next step and go on. Each request is told once.
+    pub fn checkpoint_requested(&self) -> bool {
+        self.checkpoint.swap(false, Ordering::Relaxed)
+    }
+
+    /// A context that hears the same and says nothing: for the ranks of a data-parallel run that are not the first.
     #[must_use]
     pub fn muted(&self) -> Self {
-        Self::new(|_| {}, Arc::clone(&self.stop))
+        Self::new(|_| {}, Arc::clone(&self.stop)).with_checkpoints(Arc::clone(&self.checkpoint))
     }
 
     /// Data and model stand.

@@ -62,6 +62,7 @@ impl Ground {
             accumulate_grad_batches: 1,
             check_val_every_n_epoch: 1,
             plot_every_n_val_epochs: 0,
+            checkpoint_every_n_steps: None,
             weights_from_checkpoint: None,
             continue_from_checkpoint: None,
             backend: None,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, SpawnHandle, WrapFuture};
 use engine_devices::{Want, WorkerEvent};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::StartRun;
 use super::effects::{Effect, Input, Room, Timer};
@@ -199,6 +199,25 @@ impl RunActor {
         }
     }
 
+    /// A worker that can not be asked now has been asked often enough, or is about to be heard to be gone.
+    fn send_checkpoint(&self) {
+        let Some(worker) = &self.worker else { return };
+        if let Err(error) = worker.send(ToWorker::Checkpoint) {
+            tracing::debug!(run = %self.plan.run_id, %error, "no checkpoint was asked for");
+        }
+    }
+
+    fn listen_for_checkpoints(&self, mut asked: watch::Receiver<u64>, ctx: &mut Context<Self>) {
+        let next = async move { asked.changed().await.map(|()| asked) };
+        ctx.spawn(next.into_actor(self).map(|asked, run, ctx| {
+            // Without the system nobody is left to ask.
+            if let Ok(asked) = asked {
+                run.take(Input::CheckpointAsked, ctx);
+                run.listen_for_checkpoints(asked, ctx);
+            }
+        }));
+    }
+
     /// Keeps a failed attempt, so that a resumed run is not tried more often than another. That it can not be kept is told
     /// when the run's end can not be.
     fn keep_retry(&self, event: &Event, ctx: &mut Context<Self>) {
@@ -300,6 +319,7 @@ impl Stepwise for RunActor {
             Effect::Launch { attempt } => self.launch(attempt, ctx),
             Effect::SendStart { attempt } => self.send_start(attempt),
             Effect::SendStop => self.send(ToWorker::Stop),
+            Effect::SendCheckpoint => self.send_checkpoint(),
             Effect::Kill => {
                 if let Some(worker) = &self.worker {
                     worker.kill();
@@ -346,6 +366,9 @@ impl Actor for RunActor {
         if let Some(stop) = self.stop.take() {
             listen_for_stop(stop, ctx);
         }
+        let mut asked = self.wiring.checkpoints.clone();
+        asked.mark_unchanged();
+        self.listen_for_checkpoints(asked, ctx);
         self.take(Input::Begin, ctx);
     }
 }

@@ -33,6 +33,8 @@ pub(crate) enum Input {
     TimeUp(Timer),
     /// Somebody asks for a stop.
     Stop(StopMode),
+    /// Somebody asks for a checkpoint now.
+    CheckpointAsked,
     /// The run's files are closed, or there were none.
     TrackerClosed,
 }
@@ -84,6 +86,8 @@ pub(crate) enum Effect {
     SendStart { attempt: u32 },
     /// Ask the worker to stop.
     SendStop,
+    /// Ask the worker for a checkpoint.
+    SendCheckpoint,
     /// End the worker without asking.
     Kill,
     /// Forget the worker, which is gone.
@@ -123,6 +127,7 @@ impl Input {
             Self::Exited(_) => "exited",
             Self::TimeUp(_) => "time-up",
             Self::Stop(_) => "stop",
+            Self::CheckpointAsked => "checkpoint-asked",
             Self::TrackerClosed => "tracker-closed",
         }
     }

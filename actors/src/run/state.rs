@@ -158,6 +158,9 @@ impl State {
             }
             (_, Input::TimeUp(timer)) => self.time_up(timer),
             (_, Input::Stop(mode)) => self.stop(mode),
+            (Phase::Training, Input::CheckpointAsked) => vec![Effect::SendCheckpoint],
+            // Nothing is trained, or `last` is about to be written anyway.
+            (_, Input::CheckpointAsked) => vec![],
             (Phase::Closing, Input::TrackerClosed) => {
                 self.phase = Phase::Done;
                 vec![Effect::Report]

@@ -7,7 +7,7 @@ use actix::{
 };
 use engine_devices::DeviceLocks;
 use engine_devices::usage::HostMeter;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use super::ending::Ending;
@@ -54,7 +54,7 @@ impl Root {
         options: SystemOptions,
         locks: Option<DeviceLocks>,
         bus: EventBus,
-        shutdown: StopSignal,
+        (shutdown, checkpoints): (StopSignal, watch::Receiver<u64>),
     ) -> Self {
         let SystemConfig {
             devices,
@@ -79,6 +79,7 @@ impl Root {
             placement,
             host: Arc::new(HostMeter::new()),
             timers: crate::limits::Timers { progress: progress_timeout, ..timers },
+            checkpoints,
         };
         Self { wiring: Arc::new(wiring), jobs: Vec::new(), shutdown: Some(shutdown) }
     }

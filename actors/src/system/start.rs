@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use actix::dev::SendError;
 use actix::{Actor, Addr, System};
 use engine_devices::{DeviceLocks, RunsPerDevice};
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{broadcast, oneshot, watch};
 
 use super::root::{Job, Root, StartJob};
 use super::{JobError, JobHandle, ShutdownError, StartError, SystemConfig, SystemOptions};
@@ -28,6 +28,7 @@ pub struct ActorSystem {
     root: Addr<Root>,
     bus: EventBus,
     line: StopLine,
+    checkpoints: watch::Sender<u64>,
     thread: Option<JoinHandle<std::io::Result<()>>>,
 }
 
@@ -57,21 +58,23 @@ impl ActorSystem {
         let locks = lock_dir.map(DeviceLocks::open).transpose()?;
         let bus = EventBus::new();
         let (line, shutdown) = StopLine::new();
+        let (checkpoints, asked) = watch::channel(0);
         let (stands, started) = oneshot::channel();
         let theirs = bus.clone();
         let thread = thread::Builder::new()
             .name(THREAD.into())
             .spawn(move || {
                 let system = System::new();
-                let root = system
-                    .block_on(async move { Root::new(config, options, locks, theirs, shutdown).start() });
+                let root = system.block_on(async move {
+                    Root::new(config, options, locks, theirs, (shutdown, asked)).start()
+                });
                 // A starter that is gone drops its line, which shuts the system down.
                 drop(stands.send(root));
                 system.run()
             })
             .map_err(StartError::Thread)?;
         let root = started.blocking_recv().map_err(|_| StartError::Lost)?;
-        Ok(Self { root, bus, line, thread: Some(thread) })
+        Ok(Self { root, bus, line, checkpoints, thread: Some(thread) })
     }
 
     /// A reader of every event from now on. Subscribe before starting a job to miss nothing of it.
@@ -84,6 +87,12 @@ impl ActorSystem {
     #[must_use]
     pub fn bus(&self) -> EventBus {
         self.bus.clone()
+    }
+
+    /// Has every run that trains now write its `last` checkpoint before its next step, and go on. Runs that have not begun, or
+    /// are about to end, are left alone. Returns at once; each checkpoint is told as an event.
+    pub fn checkpoint_now(&self) {
+        self.checkpoints.send_modify(|asked| *asked = asked.wrapping_add(1));
     }
 
     /// Starts a tune.

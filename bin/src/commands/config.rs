@@ -6,13 +6,14 @@ use serde_json::json;
 
 use crate::display::Style;
 use crate::exit::{Code, Failure};
+use crate::print::outln;
 
 pub fn run(matches: &ArgMatches, style: Style) -> Result<Code, Failure> {
     let Some(("show", given)) = matches.subcommand() else { return Ok(Code::Usage) };
     let resolved = super::resolved(given)?;
     if style == Style::Json {
         for option in resolved.options() {
-            println!(
+            outln!(
                 "{}",
                 json!({ "option": option.spec.key, "value": option.shown(), "origin": option.origin.to_string() })
             );
@@ -24,6 +25,6 @@ pub fn run(matches: &ArgMatches, style: Style) -> Result<Code, Failure> {
     for option in resolved.options() {
         table.add_row([option.spec.key.to_owned(), option.shown(), option.origin.to_string()]);
     }
-    println!("{table}");
+    outln!("{table}");
     Ok(Code::Done)
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::display::Style;
 use crate::exit::{Code, Failure};
+use crate::print::{errln, outln};
 
 pub fn run(matches: &ArgMatches, style: Style) -> Result<Code, Failure> {
     match matches.subcommand() {
@@ -24,12 +25,12 @@ fn check(given: &ArgMatches, style: Style) -> Result<Code, Failure> {
     let folder = DataFolder::open(&config.settings.train_data_dir, config.hyperparameters.bands.as_deref())?;
     let report = validate(&folder, &config.settings)?;
     match style {
-        Style::Json => println!("{}", json!(report)),
+        Style::Json => outln!("{}", json!(report)),
         Style::Quiet => {}
-        Style::Lines | Style::Bars => println!("{}", text(&report)),
+        Style::Lines | Style::Bars => outln!("{}", text(&report)),
     }
     for warning in report.warnings.iter().filter(|_| style != Style::Json) {
-        eprintln!("warning: {}", warning.message);
+        errln!("warning: {}", warning.message);
     }
     Ok(Code::Done)
 }
@@ -101,9 +102,9 @@ fn synth(given: &ArgMatches, style: Style) -> Result<Code, Failure> {
     };
     let report = synthesise(&config)?;
     match style {
-        Style::Json => println!("{}", json!(report)),
+        Style::Json => outln!("{}", json!(report)),
         Style::Quiet => {}
-        Style::Lines | Style::Bars => println!("{}", synth_text(&report)),
+        Style::Lines | Style::Bars => outln!("{}", synth_text(&report)),
     }
     Ok(Code::Done)
 }

@@ -7,23 +7,24 @@ use serde_json::json;
 
 use crate::display::Style;
 use crate::exit::{Code, Failure};
+use crate::print::{errln, outln};
 use crate::tables;
 
 pub fn run(given: &ArgMatches, style: Style) -> Result<Code, Failure> {
     let survey = survey(&super::resolved(given)?)?;
     let report = &survey.report;
     match style {
-        Style::Json => println!("{}", json!(report)),
+        Style::Json => outln!("{}", json!(report)),
         Style::Quiet | Style::Lines | Style::Bars => {
             if !report.devices.is_empty() {
-                println!("{}", tables::device_table(&report.devices));
+                outln!("{}", tables::device_table(&report.devices));
             }
         }
     }
     // A refusal says again why there is no GPU.
     let refused = survey.refused.as_ref().map(ToString::to_string).unwrap_or_default();
     for note in report.notes.iter().filter(|note| style != Style::Json && !refused.contains(*note)) {
-        eprintln!("note: {note}");
+        errln!("note: {note}");
     }
     match survey.refused {
         Some(error) => Err(PlanError::from(error).into()),

@@ -3,8 +3,11 @@
 mod config;
 mod data;
 mod devices;
+mod jobs;
 mod sync;
 mod train;
+
+pub use self::jobs::on_job;
 
 use clap::ArgMatches;
 use engine::config::{Command as Level, EngineConfig, Resolved, Sources};
@@ -17,9 +20,12 @@ use crate::exit::{Code, Failure};
 pub fn run(matches: &ArgMatches) -> Result<Code, Failure> {
     let style = Style::choose(matches.get_flag("quiet"), matches.get_flag("json"));
     match matches.subcommand() {
-        Some(("train", given)) => train::train(&configured(given, Level::Train)?, style),
-        Some(("cv", given)) => train::cv(&configured(given, Level::Cv)?, style),
-        Some(("tune", given)) => train::tune(&configured(given, Level::Tune)?, style),
+        Some(("train", given)) => train::job(&configured(given, Level::Train)?, style, train::train),
+        Some(("cv", given)) => train::job(&configured(given, Level::Cv)?, style, train::cv),
+        Some(("tune", given)) => train::job(&configured(given, Level::Tune)?, style, train::tune),
+        Some(("status", given)) => jobs::status(given, style),
+        Some(("attach", given)) => jobs::attach(given, style),
+        Some(("cancel", given)) => jobs::cancel(given, style),
         Some(("test", given)) => train::test(given, style),
         Some(("devices", given)) => devices::run(given, style),
         Some(("sync", given)) => sync::run(given, style),

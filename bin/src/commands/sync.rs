@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::display::{Style, plural};
 use crate::exit::{Code, Failure};
+use crate::print::{errln, outln};
 
 pub fn run(given: &ArgMatches, style: Style) -> Result<Code, Failure> {
     let folders: Vec<PathBuf> = given.get_many("folders").into_iter().flatten().cloned().collect();
@@ -21,8 +22,8 @@ pub fn run(given: &ArgMatches, style: Style) -> Result<Code, Failure> {
         tell(style, run, synced);
     })?;
     match style {
-        Style::Json => println!("{}", json!({ "event": "result", "outcome": total.json() })),
-        _ => println!("{}", total.text(options.deed)),
+        Style::Json => outln!("{}", json!({ "event": "result", "outcome": total.json() })),
+        _ => outln!("{}", total.text(options.deed)),
     }
     Ok(if options.deed == Deed::List || total.is_whole() { Code::Done } else { Code::NotFinished })
 }
@@ -81,7 +82,7 @@ impl Total {
 
 fn tell(style: Style, run: &Path, synced: &Synced) {
     if style == Style::Json {
-        println!("{}", event(run, synced));
+        outln!("{}", event(run, synced));
         return;
     }
     let run = run.display();
@@ -89,17 +90,17 @@ fn tell(style: Style, run: &Path, synced: &Synced) {
         Synced::Sent { url, rows, files, artifacts, losses } => {
             if style != Style::Quiet {
                 let sent = [plural(*rows, "row"), plural(*files, "file"), plural(*artifacts, "artifact")];
-                println!("sent {}: {url}: {run}", sent.join(", "));
+                outln!("sent {}: {url}: {run}", sent.join(", "));
             }
             for loss in losses {
-                eprintln!("warning: {loss}: {run}");
+                errln!("warning: {loss}: {run}");
             }
         }
-        Synced::AlreadyThere if style != Style::Quiet => println!("already there: {run}"),
+        Synced::AlreadyThere if style != Style::Quiet => outln!("already there: {run}"),
         Synced::WouldBeSent { bytes } if style != Style::Quiet => {
-            println!("would be sent, {bytes} bytes: {run}");
+            outln!("would be sent, {bytes} bytes: {run}");
         }
-        Synced::NotSent { why } => eprintln!("not sent: {why}: {run}"),
+        Synced::NotSent { why } => errln!("not sent: {why}: {run}"),
         _ => {}
     }
 }

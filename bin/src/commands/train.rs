@@ -5,10 +5,11 @@ use engine::config::{Command as Level, EngineConfig};
 use engine::segmentation::jobs;
 use engine::{CvOutcome, EngineBuilder, Part, RunOutcome, Status, TuneOutcome};
 
+use crate::detach::{self, Detached};
 use crate::display::Style;
 use crate::exit::{Code, Failure};
 use crate::interrupt;
-use crate::job::{Ended, follow, print_result};
+use crate::job::{Call, Ended, follow, print_result};
 use crate::tables;
 
 /// The engine this process is to build; `None` in a process that follows another, once it has followed to the end.
@@ -23,76 +24,76 @@ fn joined(config: &EngineConfig) -> Result<Option<EngineBuilder>, Failure> {
     }
 }
 
-pub fn train(config: &EngineConfig, style: Style) -> Result<Code, Failure> {
+/// Does a job here; or, where that is asked for, in a process of its own that needs no terminal.
+pub fn job(
+    config: &EngineConfig,
+    style: Style,
+    here: fn(&EngineConfig, Call) -> Result<Code, Failure>,
+) -> Result<Code, Failure> {
+    let detached = Detached::from_environment()?;
+    if config.detach && detached.is_none() {
+        return detach::start(config, style);
+    }
+    interrupt::outlive_terminal()?;
+    // What becomes a log gets lines, not bars.
+    let style = if detached.is_some() && style == Style::Bars { Style::Lines } else { style };
+    here(config, Call { style, detached, warnings: Vec::new() })
+}
+
+pub fn train(config: &EngineConfig, mut call: Call) -> Result<Code, Failure> {
     let Some(builder) = joined(config)? else { return Ok(Code::Done) };
     let request = jobs::run(config)?;
-    let ended = follow(
-        builder.build()?,
-        style,
-        &jobs::notes(config, Level::Train),
-        &config.artifact_dir,
-        |engine| engine.train(request),
-    )?;
-    Ok(report_run(&ended, style))
+    call.warnings = jobs::notes(config, Level::Train);
+    let ended = follow(builder.build()?, call, config, |engine| engine.train(request))?;
+    Ok(report_run(ended))
 }
 
 pub fn test(given: &ArgMatches, style: Style) -> Result<Code, Failure> {
     let config = super::configured(given, Level::Test)?;
+    interrupt::outlive_terminal()?;
     let Some(builder) = joined(&config)? else { return Ok(Code::Done) };
     let request = jobs::test(&config)?;
-    let ended = follow(
-        builder.build()?,
-        style,
-        &jobs::notes(&config, Level::Test),
-        &config.artifact_dir,
-        |engine| engine.train(request),
-    )?;
-    Ok(report_run(&ended, style))
+    let call = Call { style, detached: None, warnings: jobs::notes(&config, Level::Test) };
+    let ended = follow(builder.build()?, call, &config, |engine| engine.train(request))?;
+    Ok(report_run(ended))
 }
 
-pub fn cv(config: &EngineConfig, style: Style) -> Result<Code, Failure> {
+pub fn cv(config: &EngineConfig, mut call: Call) -> Result<Code, Failure> {
     let Some(builder) = joined(config)? else { return Ok(Code::Done) };
     let request = jobs::cv(config)?;
     let shown = metric_names(config);
-    let ended =
-        follow(builder.build()?, style, &jobs::notes(config, Level::Cv), &config.artifact_dir, |engine| {
-            engine.cv(request)
-        })?;
-    print_result(style, &ended, || cv_text(&ended.outcome, &shown));
-    Ok(match ended.outcome.status {
-        _ if ended.interrupted => Code::Interrupted,
+    call.warnings = jobs::notes(config, Level::Cv);
+    let ended = follow(builder.build()?, call, config, |engine| engine.cv(request))?;
+    let code = match ended.outcome.status {
         Status::Complete => Code::Done,
         Status::Unstable => Code::NothingStable,
         _ => Code::NotFinished,
-    })
+    };
+    Ok(print_result(ended, code, |cv| cv_text(cv, &shown)))
 }
 
-pub fn tune(config: &EngineConfig, style: Style) -> Result<Code, Failure> {
+pub fn tune(config: &EngineConfig, mut call: Call) -> Result<Code, Failure> {
     let Some(builder) = joined(config)? else { return Ok(Code::Done) };
     let job = jobs::tune(config)?;
-    let warnings: Vec<String> = jobs::notes(config, Level::Tune).into_iter().chain(job.warning).collect();
+    call.warnings = jobs::notes(config, Level::Tune).into_iter().chain(job.warning).collect();
     let (request, sampler) = (job.request, job.sampler);
     let shown = metric_names(config);
-    let ended = follow(builder.build()?, style, &warnings, &config.artifact_dir, |engine| {
-        engine.tune(request, sampler)
-    })?;
-    print_result(style, &ended, || tune_text(&ended.outcome, &shown));
+    let ended = follow(builder.build()?, call, config, |engine| engine.tune(request, sampler))?;
     let retrain_failed = ended.outcome.retrain.as_ref().is_some_and(|run| run.status != Status::Complete);
-    Ok(match ended.outcome.best {
-        _ if ended.interrupted => Code::Interrupted,
+    let code = match ended.outcome.best {
         None => Code::NothingStable,
         Some(_) if retrain_failed => Code::NotFinished,
         Some(_) => Code::Done,
-    })
+    };
+    Ok(print_result(ended, code, |tune| tune_text(tune, &shown)))
 }
 
-fn report_run(ended: &Ended<RunOutcome>, style: Style) -> Code {
-    print_result(style, ended, || run_text(&ended.outcome));
-    match ended.outcome.status {
-        _ if ended.interrupted => Code::Interrupted,
+fn report_run(ended: Ended<RunOutcome>) -> Code {
+    let code = match ended.outcome.status {
         Status::Complete | Status::Unstable => Code::Done,
         _ => Code::NotFinished,
-    }
+    };
+    print_result(ended, code, run_text)
 }
 
 /// Names of the metrics a score is made of, without their directions.

@@ -29,6 +29,11 @@ impl Bars {
         if let Some(line) = lines::line(event, board) {
             self.say(&line);
         }
+        self.follow(event, board);
+    }
+
+    /// Moves the bars with an event, and says nothing of it.
+    pub fn follow(&mut self, event: &Event, board: &Board) {
         match event {
             Event::RunStarted { run_id, .. } => {
                 let bar = self.all.insert_before(&self.job, ProgressBar::new(1));
@@ -55,8 +60,7 @@ impl Bars {
     }
 
     fn say(&self, message: &str) {
-        // Without a terminal to write to there is nobody to tell.
-        let _ = self.all.println(message);
+        crate::print::note_err(&self.all.println(message));
     }
 
     /// The bar of the job, which is over, gives its place to one line.

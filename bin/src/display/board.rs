@@ -92,6 +92,12 @@ impl Board {
         (f64::from(self.runs_done) + partial) / f64::from(self.runs_expected.max(1))
     }
 
+    /// The job was begun so long ago.
+    pub fn began(&mut self, ago: Duration) {
+        let now = Instant::now();
+        self.started = now.checked_sub(ago).unwrap_or(now);
+    }
+
     /// Time since the job began.
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()

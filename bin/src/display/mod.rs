@@ -4,18 +4,19 @@ mod bars;
 mod board;
 mod lines;
 
-pub use self::board::SHOWN_METRIC;
+pub use self::board::{SHOWN_METRIC, spell};
 pub use self::lines::{plural, reason};
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use engine::Event;
 use engine::tracking::Progress;
+use engine::{Event, Status};
 use serde_json::json;
 
 use self::bars::Bars;
 use self::board::Board;
+use crate::print::{self, errln, outln};
 
 /// Sending that takes less than this is not spoken of.
 const SENDING_UNTOLD: Duration = Duration::from_secs(1);
@@ -66,19 +67,23 @@ impl Display {
     /// Shows one event.
     pub fn show(&mut self, event: &Event) {
         self.board.note(event);
+        if print::err_is_gone() {
+            // Nobody looks any more.
+            self.close();
+        }
         match self.style {
             Style::Quiet => {
                 if let Event::Warned { message } = event {
-                    eprintln!("warning: {message}");
+                    errln!("warning: {message}");
                 }
             }
             Style::Json => match serde_json::to_string(event) {
-                Ok(line) => println!("{line}"),
-                Err(error) => eprintln!("warning: an event could not be written as JSON: {error}"),
+                Ok(line) => outln!("{line}"),
+                Err(error) => errln!("warning: an event could not be written as JSON: {error}"),
             },
             Style::Lines => {
                 if let Some(line) = lines::line(event, &self.board) {
-                    eprintln!("{line}");
+                    errln!("{line}");
                 }
             }
             Style::Bars => {
@@ -86,6 +91,33 @@ impl Display {
                     bars.show(event, &self.board);
                 }
             }
+        }
+    }
+
+    /// The job was begun so long ago.
+    pub fn began(&mut self, ago: Duration) {
+        self.board.began(ago);
+    }
+
+    /// Takes note of an event of the past, and shows it only if a short account of it would.
+    pub fn recall(&mut self, event: &Event) {
+        let is_told = matches!(
+            event,
+            Event::TuneStarted { .. }
+                | Event::TuneFinished { .. }
+                | Event::CvStarted { tune_name: None, .. }
+                | Event::CvFinished { .. }
+                | Event::CvRecalled { .. }
+                | Event::RunFinished { status: Status::Failed, .. }
+        );
+        match self.style {
+            Style::Lines | Style::Bars if !is_told => {
+                self.board.note(event);
+                if let Some(bars) = &mut self.bars {
+                    bars.follow(event, &self.board);
+                }
+            }
+            _ => self.show(event),
         }
     }
 
@@ -104,12 +136,12 @@ impl Display {
             (None, Style::Json) => {
                 let rows: u64 = progress.iter().map(|run| run.rows_behind).sum();
                 let trouble = progress.iter().find_map(|run| run.trouble.as_deref());
-                println!(
+                outln!(
                     "{}",
                     json!({ "event": "sending", "runs": progress.len(), "rows": rows, "trouble": trouble })
                 );
             }
-            (None, _) => eprintln!("{line}"),
+            (None, _) => errln!("{line}"),
         }
         self.sending_at = Some(now + SENDING_EVERY);
     }

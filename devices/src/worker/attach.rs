@@ -14,6 +14,8 @@ use rustix::io::Errno;
 use rustix::process::{Signal, getpgrp, getpid, kill_current_process_group, kill_process};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::flag;
 
 use super::INBOX_BOUND;
 use super::error::AttachError;
@@ -63,6 +65,9 @@ pub fn is_worker_process() -> bool {
 /// (Linux: at once; elsewhere within seconds), and its port answers `None` from then on. Children that it starts
 /// are killed with it while the launching process lives to do so; they survive it only where both die at once.
 ///
+/// Signals that a terminal or a batch system sends to every process of a job are left to whoever launched this one, who
+/// tells it what to do: SIGHUP, SIGUSR1 and SIGUSR2 always, and the first SIGINT or SIGTERM. A second one ends the process.
+///
 /// # Errors
 /// [`AttachError`] if the process is no worker, has attached before, or its pipes could not be set up.
 pub fn attach_process<In, Out>() -> Result<WorkerPort<In, Out>, AttachError>
@@ -77,6 +82,7 @@ where
         return Err(AttachError::Twice);
     }
     die_with_parent()?;
+    leave_signals().map_err(failed("leaving signals to the engine"))?;
     lock_device()?;
     pin_to_cores();
     let (commands, protocol) = set_pipes_aside()?;
@@ -104,6 +110,19 @@ fn failed(step: &'static str) -> impl FnOnce(io::Error) -> AttachError {
 
 fn refused(step: &'static str) -> impl FnOnce(Errno) -> AttachError {
     move |errno| AttachError::Pipes { step, source: errno.into() }
+}
+
+/// See [`attach_process`]. A handler is used where ignoring would do, because what is ignored stays so in children.
+fn leave_signals() -> io::Result<()> {
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_default(signal, Arc::clone(&asked))?;
+        flag::register(signal, Arc::clone(&asked))?;
+    }
+    for signal in [SIGHUP, SIGUSR1, SIGUSR2] {
+        flag::register(signal, Arc::default())?;
+    }
+    Ok(())
 }
 
 /// Locks the worker's device, before anything of a driver is touched.

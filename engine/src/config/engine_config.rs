@@ -42,6 +42,8 @@ pub struct EngineConfig {
     pub fold: u32,
     /// Seed of a single run and of a tune's search.
     pub random_seed: u64,
+    /// Whether the job runs on without the terminal it was called from.
+    pub detach: bool,
     /// Where to compute.
     pub device: DeviceConfig,
     /// Where runs are tracked on W&B.
@@ -72,6 +74,17 @@ pub struct DeviceConfig {
     pub lock_dir: PathBuf,
     /// Time without progress after which a run has failed.
     pub progress_timeout: Duration,
+    /// Time a run has to write its `last` checkpoint when it is told to stop.
+    pub stop_within: Duration,
+}
+
+/// The artifact folder alone, for a command that looks at jobs.
+///
+/// # Errors
+/// [`ConfigError`] if there is no value for it.
+pub fn artifact_dir(resolved: &Resolved) -> Result<PathBuf, ConfigError> {
+    let read = Reader::new(resolved);
+    read.needed("artifact-dir", read.path("artifact-dir"), "")
 }
 
 impl DeviceConfig {
@@ -153,6 +166,7 @@ impl EngineConfig {
         if matches!(command, Command::Cv | Command::Tune) {
             read.n_folds(&settings)?;
         }
+        read.detach()?;
         let (hyperparameters, given_hyperparameters) = read.hyperparameters()?;
         if matches!(command, Command::Train | Command::Cv) {
             read.words()?;
@@ -174,6 +188,7 @@ impl EngineConfig {
             },
             fold: read.count("fold")?,
             random_seed: read.whole("random-seed")?,
+            detach: read.flag("detach"),
             device: read.device()?,
             wandb: read.wandb()?,
             tensorboard: read.flag("tensorboard"),
@@ -215,6 +230,7 @@ impl Reader<'_> {
             accumulate_grad_batches: self.count("accumulate-grad-batches")?,
             check_val_every_n_epoch: self.count("check-val-every-n-epoch")?,
             plot_every_n_val_epochs: self.count("plot-every-n-val-epochs")?,
+            checkpoint_every_n_steps: self.optional_count("checkpoint-every-n-steps")?,
             weights_from_checkpoint: self.path("weights-from-checkpoint"),
             continue_from_checkpoint: self.path("continue-from-checkpoint"),
             backend: self.text("backend").filter(|backend| backend != "auto"),
@@ -322,6 +338,15 @@ impl Reader<'_> {
         })
     }
 
+    /// The processes of several machines end with what started them.
+    fn detach(&self) -> Result<(), ConfigError> {
+        if self.flag("detach") && self.count::<u32>("num-nodes")? > 1 {
+            let rule = "what started the processes of several machines waits for them: leave one of them out";
+            return Err(self.option("detach")?.refused_with(self.option("num-nodes")?, rule));
+        }
+        Ok(())
+    }
+
     fn wandb(&self) -> Result<WandbConfig, ConfigError> {
         let mode = self.text("wandb-mode").map(|mode| match mode.as_str() {
             "offline" => Mode::Offline,
@@ -365,6 +390,7 @@ impl Reader<'_> {
             },
             lock_dir: self.needed("lock-dir", self.path("lock-dir"), "")?,
             progress_timeout: Duration::from_secs(self.count("progress-timeout")?),
+            stop_within: Duration::from_secs(self.count("stop-secs")?),
         })
     }
 

@@ -19,7 +19,9 @@ mod resolve;
 mod value;
 
 pub use document::DocumentError;
-pub use engine_config::{CvConfig, DeviceConfig, EngineConfig, Trials, TuneConfig, WandbConfig};
+pub use engine_config::{
+    CvConfig, DeviceConfig, EngineConfig, Trials, TuneConfig, WandbConfig, artifact_dir,
+};
 pub use error::{ConfigError, Setting};
 pub use hyperparameters::{HyperparameterError, check_hyperparameters, check_space};
 pub(crate) use nearest::hint;

@@ -3,7 +3,7 @@
 //! The command line, its help and defaults, the environment names, the look-up in the file and `engine config show`
 //! are all made from [`options`]; nothing else lists them.
 
-use Command::{Cv, DataValidate, Devices, Test, Train, Tune};
+use Command::{Cv, DataValidate, Devices, Jobs, Test, Train, Tune};
 
 /// What the options are grouped by, for help and display; groups mean nothing in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,6 +60,8 @@ pub enum Command {
     DataValidate,
     /// `engine devices`
     Devices,
+    /// `engine status`, `attach`, `cancel`
+    Jobs,
 }
 
 /// What an option's value is.
@@ -215,7 +217,7 @@ const OPTIONS: &[OptionSpec] = &[
         Kind::Path,
         "Settings, TOML or YAML; config.toml in the working directory is read if it is there",
     )
-    .only(&[Train, Cv, Tune, Test, DataValidate, Devices]),
+    .only(&[Train, Cv, Tune, Test, DataValidate, Devices, Jobs]),
     data("train-data-dir", Kind::Path, "Folder with config.toml, data.zarr and metadata.parquet [required]"),
     data(
         "data-split-method",
@@ -240,6 +242,14 @@ const OPTIONS: &[OptionSpec] = &[
     data("in-memory", Kind::Bool, "Decode every sample once and keep it").default("false").only(MODEL),
     data("bands", Kind::List, "Bands to use, in this order").absent("all"),
     spec(Group::Run, "name", Kind::Text, "Name of the run, cv or tune that is started").absent("generated"),
+    spec(
+        Group::Run,
+        "detach",
+        Kind::Bool,
+        "Run on without this terminal; `engine status`, `attach` and `cancel` find the job",
+    )
+    .default("false")
+    .only(FIT),
     spec(
         Group::Run,
         "resume",
@@ -284,6 +294,12 @@ const OPTIONS: &[OptionSpec] = &[
         "Best checkpoints kept; 0 = none, -1 = all",
     )
     .default("1"),
+    training(
+        "checkpoint-every-n-steps",
+        AT_LEAST_1,
+        "Write `last` within an epoch too, every so many optimizer steps; an interrupted run goes on from there",
+    )
+    .absent("none"),
     training("accumulate-grad-batches", AT_LEAST_1, "Batches whose gradients make one optimizer step")
         .default("1"),
     training("weights-from-checkpoint", Kind::Path, "Start from the weights of this checkpoint")
@@ -305,7 +321,9 @@ const OPTIONS: &[OptionSpec] = &[
     hyperparameter("focal-loss-alpha", Kind::Float, "Weight of the positive class").absent("none"),
     hyperparameter("focal-loss-gamma", Kind::Float, "Focusing exponent of the focal loss").default("2.0"),
     hyperparameter("batch-size", AT_LEAST_1, "Samples per batch, on each device of the run").default("8"),
-    logging("artifact-dir", Kind::Path, "Folder for everything that is written").default("artifacts"),
+    logging("artifact-dir", Kind::Path, "Folder for everything that is written")
+        .default("artifacts")
+        .only(&[Train, Cv, Tune, Test, Jobs]),
     logging("log-every-n-steps", AT_LEAST_0, "Log train metrics every so many steps; 0 = never")
         .default("10")
         .only(FIT),
@@ -394,6 +412,12 @@ const OPTIONS: &[OptionSpec] = &[
         "Seconds without progress after which a run is ended and counts as failed",
     )
     .default("600"),
+    device(
+        "stop-secs",
+        AT_LEAST_1,
+        "Seconds a run has for its step and its `last` checkpoint when it is told to stop",
+    )
+    .default("60"),
     cv("n-folds", AT_LEAST_1, "Folds that are used, from the first").absent("all"),
     cv("n-randoms", AT_LEAST_1, "Seeds per fold").default("3"),
     cv("scoring-metric", Kind::List, "Metrics the score is made of; :lower after a name = less is better")

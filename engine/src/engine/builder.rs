@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use engine_actors::limits::{STOP_DEADLINE, Timers};
 use engine_actors::plan::RunPlan;
 use engine_actors::ports::{Tracker, WorkerLauncher};
-use engine_actors::system::{ActorSystem, JobError, SystemConfig};
+use engine_actors::system::{ActorSystem, JobError, SystemConfig, SystemOptions};
 use engine_devices::{
     Accelerator, DeviceInfo, DeviceKind, Lead, RunsPerDevice, Strategy, inventory, select_among,
 };
@@ -45,6 +46,7 @@ pub struct EngineBuilder {
     packing: RunsPerDevice,
     lock_dir: PathBuf,
     progress_timeout: Duration,
+    stop_within: Duration,
     tracking: Box<TrackingPlan>,
 }
 
@@ -114,6 +116,14 @@ impl EngineBuilder {
         self
     }
 
+    /// Time a run has to finish its step and write its `last` checkpoint when it is told to stop; then its worker is killed.
+    /// A minute if not set.
+    #[must_use]
+    pub fn stop_within(mut self, deadline: Duration) -> Self {
+        self.stop_within = deadline;
+        self
+    }
+
     /// Tracks every run, and each cv and tune, on Weights & Biases: live, or written for `engine sync` where there is no key.
     /// Nothing of it slows or ends a run; [`Engine::tracking_note`] tells what the user should know of it.
     #[must_use]
@@ -179,7 +189,9 @@ impl EngineBuilder {
         let layout = ArtifactLayout::new(self.artifact_dir);
         let names = Names::new(layout.clone())?;
         let mut tracking = Tracking::start(*self.tracking, layout.dir(), &|name| std::env::var(name).ok());
-        let system = ActorSystem::start(SystemConfig {
+        let timers = Timers { stop: self.stop_within, ..Timers::default() };
+        let options = SystemOptions { timers, ..SystemOptions::default() };
+        let config = SystemConfig {
             devices: devices.clone(),
             packing: self.packing,
             lock_dir: Some(self.lock_dir),
@@ -188,7 +200,8 @@ impl EngineBuilder {
             progress_timeout: self.progress_timeout,
             ids: Box::new(Names::new(layout.clone())?),
             trackers: tracking.factory(),
-        })?;
+        };
+        let system = ActorSystem::start_with(config, options)?;
         tracking.listen(&system);
         let (system, names, lead) = (Mutex::new(Some(system)), Mutex::new(names), self.lead);
         Ok(Engine { inner: Arc::new(Inner { system, tracking, layout, names, devices, _lead: lead }) })
@@ -270,6 +283,7 @@ impl Engine {
             packing: RunsPerDevice::ONE,
             lock_dir: PathBuf::from(LOCK_DIR),
             progress_timeout: PROGRESS_TIMEOUT,
+            stop_within: STOP_DEADLINE,
             tracking: Box::default(),
         }
     }
@@ -287,6 +301,13 @@ impl Engine {
     /// What should be known of the tracking, if there is something: no key, so that runs are written offline.
     pub fn tracking_note(&self) -> Option<String> {
         self.inner.tracking.note()
+    }
+
+    /// Has every run that trains now write its `last` checkpoint before its next step, and go on. Runs that wait or are about to
+    /// end are left alone. Returns at once; each checkpoint is told as [`Event::CheckpointWritten`](crate::Event).
+    pub fn checkpoint_now(&self) {
+        // Of an engine that is closed there is no run.
+        let _: Result<(), JobError> = self.inner.ask(ActorSystem::checkpoint_now);
     }
 
     /// A reader of every event from now on. Subscribe before starting a job to miss nothing of it. Of an engine that is closed

@@ -128,7 +128,8 @@ pub fn builder(config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
         .num_nodes(nodes)
         .runs_per_device(config.device.runs_per_device)
         .lock_dir(&config.device.lock_dir)
-        .progress_timeout(config.device.progress_timeout);
+        .progress_timeout(config.device.progress_timeout)
+        .stop_within(config.device.stop_within);
     let builder = if config.tensorboard { builder.tensorboard() } else { builder };
     Ok(match wandb(&config.wandb, &|name| std::env::var(name).ok())? {
         Some(wandb) => builder.wandb(wandb),
@@ -327,7 +328,13 @@ fn keeping(config: &EngineConfig, search: Option<Value>) -> Result<Keeping, Plan
         facts: facts.into_iter().filter_map(|(name, fact)| Some((name.to_owned(), fact?))).collect(),
         may_grow: names(&["max_epochs"]),
         // The data may lie elsewhere: that they are the same is a fact of its own.
-        may_change: names(&["train_data_dir", "in_memory", "num_workers", "plot_every_n_val_epochs"]),
+        may_change: names(&[
+            "train_data_dir",
+            "in_memory",
+            "num_workers",
+            "plot_every_n_val_epochs",
+            "checkpoint_every_n_steps",
+        ]),
     })
 }
 

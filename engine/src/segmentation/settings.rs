@@ -67,6 +67,9 @@ pub struct SegmentationSettings {
     pub check_val_every_n_epoch: u32,
     /// Draw figures every so many validations; 0 = never.
     pub plot_every_n_val_epochs: u32,
+    /// Write `last` within an epoch, every so many optimizer steps; none = at validations alone. Changes no result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every_n_steps: Option<u32>,
     /// Start from these weights.
     pub weights_from_checkpoint: Option<PathBuf>,
     /// Go on from this checkpoint: weights, optimizer, schedule, early stopping, counters.

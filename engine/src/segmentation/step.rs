@@ -41,6 +41,9 @@ impl Trainer<'_> {
             if !within_step && self.stops() {
                 return Ok(End::Stopped);
             }
+            if !within_step && self.checkpoint_is_due() {
+                self.write_midway(epoch, tally)?;
+            }
             let closes_step = (number + 1) % per_step == 0 || number as usize + 1 == batches;
             self.train_batch(batch, Turn { epoch, step: self.course.step + 1, closes_step }, tally)?;
             if closes_step {
@@ -55,6 +58,29 @@ impl Trainer<'_> {
     /// Whether to stop before the next step. One process may look; several have told each other in the step before.
     fn stops(&self) -> bool {
         self.stop_agreed || (self.exchange.world() == 1 && self.context.stop_requested())
+    }
+
+    /// Whether to write `last` before the next step: every so many steps, or because it was asked for. Of several processes
+    /// the first may be asked, and has told the others in the step before.
+    fn checkpoint_is_due(&mut self) -> bool {
+        let every = self.setup.settings.checkpoint_every_n_steps.unwrap_or(0);
+        let is_periodic = every > 0 && self.course.step.is_multiple_of(every.into());
+        let is_asked =
+            self.checkpoint_agreed || (self.exchange.world() == 1 && self.context.checkpoint_requested());
+        self.checkpoint_agreed = false;
+        is_asked || is_periodic && self.course.step > self.saved_step
+    }
+
+    /// Writes `last` between two steps of an epoch. The training goes on as if it had not been written.
+    fn write_midway(&mut self, epoch: u32, tally: &mut Tally) -> Result<(), RunError> {
+        self.look(tally)?;
+        let (sums, [not_finite]) = tally.sums()?.over_all(self.exchange, [self.not_finite.is_some()])?;
+        self.end_if_not_finite(epoch, not_finite)?;
+        let begun_with = std::mem::replace(&mut self.course.sums, sums);
+        self.write_last(epoch)?;
+        self.course.sums = begun_with;
+        self.clock.reopen();
+        Ok(())
     }
 
     /// One batch: its part of the gradients, and the step if it is the last of it.
@@ -113,10 +139,13 @@ impl Trainer<'_> {
             return Ok(gradients);
         }
         let mut sharing = Sharing::of(&self.course.model, gradients);
-        let questions = [self.context.stop_requested(), self.not_finite.is_some()];
-        let [stops, not_finite] = sharing.agree(self.exchange, questions)?;
+        // All ranks are asked for a checkpoint, each at a time of its own: the first one's word counts.
+        let wanted = self.setup.is_first() && self.context.checkpoint_requested();
+        let questions = [self.context.stop_requested(), wanted, self.not_finite.is_some()];
+        let [stops, wanted, not_finite] = sharing.agree(self.exchange, questions)?;
         self.refuse_not_finite(turn, not_finite)?;
         self.stop_agreed = stops > 0;
+        self.checkpoint_agreed |= wanted > 0;
         Ok(sharing.average(self.exchange, &self.course.model)?)
     }
 

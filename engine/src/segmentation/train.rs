@@ -58,6 +58,10 @@ pub(super) struct Trainer<'a> {
     pub(super) not_finite: Option<NotFinite>,
     /// Whether a rank was asked to stop, and all know.
     pub(super) stop_agreed: bool,
+    /// Whether the first rank was asked for a checkpoint, and all know.
+    pub(super) checkpoint_agreed: bool,
+    /// The step of the `last` that was written or gone on from last.
+    pub(super) saved_step: u64,
 }
 
 impl<'a> Trainer<'a> {
@@ -92,10 +96,12 @@ impl<'a> Trainer<'a> {
             shown,
             checkpoints,
             clock: Clock::start(course.elapsed),
+            saved_step: course.step,
             course,
             gathered: GradientsAccumulator::new(),
             not_finite: None,
             stop_agreed: false,
+            checkpoint_agreed: false,
         })
     }
 
@@ -253,7 +259,11 @@ impl<'a> Trainer<'a> {
         Ok(evicted)
     }
 
-    fn write_last(&mut self, epoch: u32) -> Result<(), RunError> {
+    /// Writes `last`, and with it whatever checkpoint was asked for until now. Rank 0 writes.
+    pub(super) fn write_last(&mut self, epoch: u32) -> Result<(), RunError> {
+        self.context.checkpoint_requested();
+        self.checkpoint_agreed = false;
+        self.saved_step = self.course.step;
         if !self.setup.is_first() {
             return Ok(());
         }

@@ -385,6 +385,7 @@ impl World {
         }
         may.extend(self.armed.iter().map(|timer| Input::TimeUp(*timer)));
         may.extend([StopMode::Drain, StopMode::Cancel, StopMode::Kill].map(Input::Stop));
+        may.push(Input::CheckpointAsked);
         may
     }
 
@@ -401,6 +402,21 @@ impl World {
         }
         self.feed(input);
     }
+}
+
+#[test]
+fn a_checkpoint_is_asked_of_a_worker_that_trains_and_of_no_other() {
+    let mut state = state(LeasedFrom::Manager);
+    for before in [Input::CheckpointAsked, Input::Begin, granted(), Input::Launched] {
+        script(&mut state, [before]);
+        assert_eq!(state.apply(Input::CheckpointAsked), []);
+    }
+    script(&mut state, [hello()]);
+    for _ in 0..2 {
+        assert_eq!(state.apply(Input::CheckpointAsked), [Effect::SendCheckpoint]);
+    }
+    script(&mut state, [Input::Stop(StopMode::Cancel)]);
+    assert_eq!(state.apply(Input::CheckpointAsked), [], "it writes its last one");
 }
 
 proptest! {
