@@ -249,7 +249,7 @@ impl Stepwise for TuneActor {
             Effect::TellSampler { trial, score } => self.sampler.tell(trial, score),
             Effect::StartCv { index, hyperparameters } => self.start_cv(index, hyperparameters, ctx),
             Effect::StartRetrain { index, hyperparameters } => {
-                self.start_retrain(index, hyperparameters, ctx)
+                self.start_retrain(index, hyperparameters, ctx);
             }
             Effect::StopChildren(mode) => self.lines.values().for_each(|line| line.raise(mode)),
             Effect::Publish(event) => self.wiring.bus.publish(event),
