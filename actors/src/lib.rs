@@ -14,6 +14,7 @@ pub mod bus;
 pub mod cv;
 pub mod devices;
 pub mod events;
+mod failure_limit;
 pub mod journal;
 pub mod limits;
 mod off_arbiter;

@@ -90,6 +90,10 @@ pub struct CvPlan {
     pub scoring: Scoring,
     /// What a cell that did not complete does to the score.
     pub failed_cells: FailedCells,
+    /// Failed runs after which nothing new starts: of a cv alone its own, under a tune those that are left to the tune when the
+    /// cv starts. `None` bears all.
+    #[serde(default)]
+    pub max_failures: Option<u32>,
     /// Opaque to the actors; handed to every run.
     #[serde(with = "shared")]
     pub settings: Arc<serde_json::Value>,
@@ -121,6 +125,9 @@ pub struct TunePlan {
     pub scoring: Scoring,
     /// What a cell that did not complete does to its cv.
     pub failed_cells: FailedCells,
+    /// Failed runs, of all cvs together, after which nothing new starts. `None` bears all.
+    #[serde(default)]
+    pub max_failures: Option<u32>,
     /// What follows the last cv.
     pub after: AfterTune,
     /// Seed of the retrained model.

@@ -34,6 +34,7 @@ pub(crate) fn cv_plan(name: &str, cells: u32) -> CvPlan {
         cells: (0..cells).map(|fold| Cell { fold, seed: 42 }).collect(),
         scoring: scoring(),
         failed_cells: FailedCells::FailCv,
+        max_failures: None,
         settings: Arc::new(serde_json::Value::Null),
     }
 }
@@ -46,6 +47,7 @@ pub(crate) fn tune_plan(name: &str, n_trials: u32, cells: u32) -> TunePlan {
         cells: cv_plan("", cells).cells,
         scoring: scoring(),
         failed_cells: FailedCells::FailCv,
+        max_failures: None,
         after: AfterTune::Nothing,
         retrain_seed: 7,
         settings: Arc::new(serde_json::Value::Null),

@@ -11,6 +11,7 @@ use crate::bus::EventBus;
 use crate::devices::DeviceManager;
 use crate::limits::Timers;
 use crate::ports::{SharedIds, TrackerFactory, WorkerLauncher};
+use crate::run::DeviceMemory;
 use crate::sink::ParquetSink;
 
 /// The parts a system shares among its actors; one per system, never changed.
@@ -22,6 +23,7 @@ pub(crate) struct Wiring {
     pub(crate) trackers: Arc<TrackerFactory>,
     pub(crate) ids: SharedIds,
     pub(crate) placement: Placement,
+    pub(crate) memory: Arc<DeviceMemory>,
     pub(crate) host: Arc<HostMeter>,
     pub(crate) timers: Timers,
     /// Changes when every run under way is to write a checkpoint.

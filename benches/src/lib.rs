@@ -47,6 +47,7 @@ pub fn cv(cells: u32) -> Result<CvRequest, ScoringError> {
         hyperparameters: Hyperparameters::new(),
         scoring: Scoring::parse(&[METRIC], "harmonic")?,
         failed_cells: FailedCells::FailCv,
+        max_failures: None,
         settings: serde_json::Value::Null,
         keeping: engine::resume::Keeping::default(),
     })

@@ -153,11 +153,27 @@ pub fn print_result<O: serde::Serialize>(
     code: Code,
     text: impl FnOnce(&O) -> String,
 ) -> Code {
+    print_result_with(ended, code, json!({}), text)
+}
+
+/// As [`print_result`], with further fields beside the outcome in `--json`.
+pub fn print_result_with<O: serde::Serialize>(
+    ended: Ended<O>,
+    code: Code,
+    beside: serde_json::Value,
+    text: impl FnOnce(&O) -> String,
+) -> Code {
     tell_left(ended.style, &ended.left, &ended.artifact_dir);
     let code = ended.interrupted.unwrap_or(code);
     let (text, outcome) = (text(&ended.outcome), json!(ended.outcome));
     match ended.style {
-        Style::Json => outln!("{}", json!({ "event": "result", "outcome": outcome })),
+        Style::Json => {
+            let mut result = json!({ "event": "result", "outcome": outcome });
+            if let (Some(result), serde_json::Value::Object(beside)) = (result.as_object_mut(), beside) {
+                result.extend(beside);
+            }
+            outln!("{result}");
+        }
         _ => outln!("{text}"),
     }
     end(ended.diary, JobEnd { exit_code: code.number(), text, outcome });

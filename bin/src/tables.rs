@@ -4,12 +4,20 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use engine::failures::{FailureReport, ValueFailures, ValueOrBin};
 use engine::{ComputeMode, CvOutcome, DeviceRow, Holder, Hyperparameters, RunOutcome, Status, TuneOutcome};
 
 use crate::display::reason;
 
 /// Characters of a GPU's UUID in tables: `GPU-` and the digits that tell those of one machine apart.
 const SHOWN_OF_UUID: usize = 12;
+
+/// Values of hyperparameters shown beside failures, and kinds of failures: what is further down stands out less.
+const SHOWN_VALUES: usize = 12;
+const SHOWN_GROUPS: usize = 8;
+
+/// Letters of a failure's message in tables.
+const SHOWN_OF_MESSAGE: usize = 160;
 
 /// `0.1234 ± 0.0056`, or `-` where there is no score.
 pub fn score_with_spread(score: Option<f64>, spread: Option<f64>) -> String {
@@ -109,6 +117,66 @@ pub fn metrics_table(run: &RunOutcome) -> Table {
         table.add_row(row);
     }
     table
+}
+
+/// Values of hyperparameters whose runs failed, those first that stand out; `None` if nothing that varies is among them.
+pub fn failures_table(report: &FailureReport) -> Option<Table> {
+    let failed: Vec<&ValueFailures> = report.values.iter().filter(|row| row.failed > 0).collect();
+    if failed.is_empty() {
+        return None;
+    }
+    let mut table = plain();
+    table.set_header(["hyperparameter", "value", "failed", "runs", "why"]);
+    for row in failed.iter().take(SHOWN_VALUES) {
+        let causes: Vec<String> =
+            row.causes.iter().map(|(cause, runs)| format!("{runs} {}", cause.name())).collect();
+        table.add_row([
+            Cell::new(&row.hyperparameter),
+            Cell::new(value_or_bin(&row.value)),
+            Cell::new(row.failed).set_alignment(CellAlignment::Right),
+            Cell::new(row.runs).set_alignment(CellAlignment::Right),
+            Cell::new(causes.join(", ")),
+        ]);
+    }
+    if failed.len() > SHOWN_VALUES {
+        table.add_row([format!("and {} more, see --json", failed.len() - SHOWN_VALUES)]);
+    }
+    Some(table)
+}
+
+/// What went wrong, the most frequent first, with a run to look at.
+pub fn failure_groups_table(report: &FailureReport, folder: &Path) -> Table {
+    let mut table = plain();
+    table.set_header(["runs", "why", "what", "one of them"]);
+    for group in report.groups.iter().take(SHOWN_GROUPS) {
+        table.add_row([
+            Cell::new(group.runs).set_alignment(CellAlignment::Right),
+            Cell::new(group.cause.name()),
+            Cell::new(shortened(&group.message)),
+            Cell::new(below(&group.run_dir, folder)),
+        ]);
+    }
+    if report.groups.len() > SHOWN_GROUPS {
+        table.add_row([format!("and {} more, see --json", report.groups.len() - SHOWN_GROUPS)]);
+    }
+    table
+}
+
+fn value_or_bin(value: &ValueOrBin) -> String {
+    let number = |number: &f64| short(&serde_json::json!(number));
+    match value {
+        ValueOrBin::One(value) => short(value),
+        ValueOrBin::Bin { low, high } if low == high => number(low),
+        ValueOrBin::Bin { low, high } => format!("{} to {}", number(low), number(high)),
+    }
+}
+
+/// The beginning of a message; all of it is in the table on disk.
+fn shortened(message: &str) -> String {
+    match message.char_indices().nth(SHOWN_OF_MESSAGE) {
+        None => message.to_owned(),
+        Some((end, _)) => format!("{}…", &message[..end]),
+    }
 }
 
 /// Everything there is to compute on.
@@ -320,5 +388,39 @@ mod tests {
         let unknown =
             Holder { pid: None, name: None, slot: None, since_unix_secs: None, used_bytes: None, ..engine };
         assert_eq!(holder(&unknown), "a process");
+    }
+
+    #[test]
+    fn failures_are_shown_with_their_value_and_a_run_to_look_at() {
+        use engine::Cause;
+        use engine::failures::FailureGroup;
+        let value = |value, failed| ValueFailures {
+            hyperparameter: "rate".into(),
+            value,
+            runs: 4,
+            failed,
+            causes: vec![(Cause::Diverged, failed)],
+            stands_out: 1.0,
+        };
+        let group = FailureGroup {
+            cause: Cause::Diverged,
+            message: "é".repeat(SHOWN_OF_MESSAGE + 1),
+            runs: 3,
+            run_dir: "out/t/t-cv0/r".into(),
+        };
+        let bin = ValueOrBin::Bin { low: 1e-5, high: 0.5 };
+        let report = FailureReport {
+            runs: 8,
+            failed: 3,
+            values: vec![value(bin, 3), value(ValueOrBin::One("x".into()), 0)],
+            groups: vec![group],
+        };
+        let shown = failures_table(&report).unwrap().to_string();
+        assert!(shown.contains("1.000e-5 to 0.5000") && shown.contains("3 diverged"), "{shown}");
+        assert!(!shown.contains(" x "), "a value that did not fail is not shown: {shown}");
+        let shown = failure_groups_table(&report, Path::new("out/t")).to_string();
+        assert!(shown.contains("t-cv0/r") && shown.contains("é…"), "{shown}");
+        let none = FailureReport { values: vec![], ..report };
+        assert!(failures_table(&none).is_none());
     }
 }

@@ -21,6 +21,7 @@ pub mod backend;
 pub mod config;
 pub mod data;
 pub mod engine;
+pub mod failures;
 pub mod folds;
 pub mod jobs;
 pub mod loss;

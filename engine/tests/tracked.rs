@@ -85,6 +85,7 @@ fn tune(engine: &Engine, xs: &[f64]) {
         cells: (0..2).map(|fold| Cell { fold, seed: 42 }).collect(),
         scoring: Scoring::parse(&["val/score"], "harmonic").unwrap(),
         failed_cells: FailedCells::FailCv,
+        max_failures: None,
         after: AfterTune::Nothing,
         retrain_seed: 42,
         settings: json!({ "train_data_dir": "/data/thaw", "max_epochs": 2 }),

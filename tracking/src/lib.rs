@@ -8,6 +8,7 @@
 //! - [`wandb`]: Weights & Biases, online and offline
 //! - [`tensorboard`]: TensorBoard event files
 //! - [`figure`]: pictures and charts as they travel
+//! - [`parquet_guard`]: parquet files that are damaged, where the library would panic
 //! - [`atomic`]: files that appear whole or not at all
 
 pub mod atomic;
@@ -18,6 +19,7 @@ pub mod hparams;
 pub mod journal;
 pub mod line_file;
 pub mod metric;
+pub mod parquet_guard;
 pub mod run_info;
 pub mod tensorboard;
 pub mod wandb;

@@ -12,6 +12,7 @@
 //! - CV-4: a lease of the cv's own is given back exactly once, after its last run.
 //! - CV-6: a cell that was recalled as ended is not run again, and the score is the one an undisturbed cv would have.
 //! - CV-5: a run that did not complete never changes the score but as `failed_cells` says.
+//! - CV-7: once `max_failures` runs failed no further one starts, and a failed one is not tried again.
 
 mod actor;
 mod conclude;

@@ -7,6 +7,7 @@ use engine_devices::LeasedBy;
 use super::conclude::conclude;
 use super::plans::{lost, unfinished_run};
 use crate::events::Event;
+use crate::failure_limit;
 use crate::journal::PastRun;
 use crate::limits::RESTARTS_RUN_ACTOR;
 use crate::outcome::{CvOutcome, Failure, RunOutcome, Status};
@@ -184,6 +185,11 @@ impl State {
         });
         let mut effects = vec![started];
         effects.extend(self.ended().map(|run| Effect::Publish(recalled(Some(&self.plan.cv_name), run))));
+        let gives_up = self.give_up();
+        if !gives_up.is_empty() {
+            effects.extend(gives_up);
+            return effects;
+        }
         let is_over = !self.cells.iter().any(|cell| matches!(cell, CellIs::Waiting));
         match self.leased_by {
             LeasedBy::Cv if !is_over => {
@@ -234,7 +240,7 @@ impl State {
             Some(CellIs::Running { .. }) => self.end_cell(index, outcome),
             _ => return vec![Effect::CountLate("run-ended")],
         }
-        let mut effects = self.advance();
+        let mut effects = self.go_on_after(index);
         if self.phase == Phase::Running {
             effects.extend(self.write_runs());
         }
@@ -365,6 +371,28 @@ impl State {
             }
             Phase::Scoring | Phase::Done => vec![],
         }
+    }
+
+    /// Goes on after a run: with nothing new if it was one failure too many.
+    fn go_on_after(&mut self, index: usize) -> Vec<Effect> {
+        let has_failed =
+            matches!(self.cells.get(index), Some(CellIs::Ended(run)) if run.status == Status::Failed);
+        let effects = if has_failed { self.give_up() } else { vec![] };
+        if effects.is_empty() { self.advance() } else { effects }
+    }
+
+    /// Stops if more runs failed than the cv bears, and there is one left to start.
+    fn give_up(&mut self) -> Vec<Effect> {
+        let failed = failure_limit::failed(self.ended());
+        let is_over = self.ended().count() == self.cells.len();
+        let bears = !failure_limit::is_reached(self.plan.max_failures, failed);
+        if bears || is_over || self.stop.is_some() {
+            return vec![];
+        }
+        let message = failure_limit::text(&self.plan.cv_name, failed);
+        let mut effects = vec![Effect::Publish(Event::Warned { message })];
+        effects.extend(self.stop(StopMode::Drain));
+        effects
     }
 
     fn end_waiting(&mut self, status: Status, why: Option<&Failure>) {

@@ -65,7 +65,8 @@ impl RunActor {
     /// The actor of a run, to be started on the current arbiter.
     pub(crate) fn new(start: StartRun, wiring: Arc<Wiring>) -> Self {
         let leased_from = if start.lease.is_some() { LeasedFrom::Cv } else { LeasedFrom::Manager };
-        let mut state = State::new(Arc::clone(&start.plan), start.scoring, leased_from);
+        let state = State::new(Arc::clone(&start.plan), start.scoring, leased_from);
+        let mut state = state.on(Arc::clone(&wiring.memory));
         let goes_on = start.past.is_some();
         start.past.iter().for_each(|past| state.recall(past));
         Self {

@@ -16,10 +16,12 @@
 mod actor;
 mod diagnose;
 mod effects;
+mod memory;
 mod messages;
 mod state;
 mod worker;
 
 pub use actor::RunActor;
 pub use diagnose::diagnose;
+pub(crate) use memory::DeviceMemory;
 pub use messages::StartRun;

@@ -8,6 +8,7 @@ use engine_tracking::Metrics;
 
 use super::diagnose::{diagnose, refine};
 use super::effects::{Effect, Input, Room, Timer};
+use super::memory::{DeviceMemory, with_measured};
 use crate::events::Event;
 use crate::journal::PastRun;
 use crate::limits::{RETRIES_LOST, RETRIES_OUT_OF_MEMORY};
@@ -79,6 +80,7 @@ pub(super) struct State {
     lost: u32,
     out_of_memory: u32,
     room: Room,
+    memory: Arc<DeviceMemory>,
     peak_memory_bytes: Option<u64>,
     peak_device_memory_bytes: Option<u64>,
     stop: Option<StopMode>,
@@ -103,6 +105,7 @@ impl State {
             lost: 0,
             out_of_memory: 0,
             room: Room::Usual,
+            memory: Arc::default(),
             peak_memory_bytes: None,
             peak_device_memory_bytes: None,
             stop: None,
@@ -123,6 +126,11 @@ impl State {
             let _ = self.may_retry(failure.cause);
             self.last_failure = Some(failure.clone());
         }
+    }
+
+    /// With what memory devices have, to be told where one runs out of it.
+    pub(super) fn on(self, memory: Arc<DeviceMemory>) -> Self {
+        Self { memory, ..self }
     }
 
     /// Takes one input to the effects it causes.
@@ -296,6 +304,12 @@ impl State {
             Some(Verdict::Failed(why)) => Verdict::Failed(refine(why, report)),
             Some(finished) => finished,
             None => Verdict::Failed(diagnose(report)),
+        };
+        let verdict = match verdict {
+            Verdict::Failed(why) if why.cause.is_out_of_memory() => {
+                Verdict::Failed(with_measured(why, report, self.device.as_deref(), &self.memory, self.room))
+            }
+            other => other,
         };
         let mut effects = self.settle(verdict);
         if report.exit == Exit::Detached {

@@ -19,7 +19,7 @@ use crate::journal::{Ledger, PastRun};
 use crate::limits::{JOB_MAILBOX, SHUTDOWN_DEADLINE};
 use crate::outcome::{CvOutcome, RunOutcome};
 use crate::plan::{CvPlan, RunPlan};
-use crate::run::{RunActor, StartRun};
+use crate::run::{DeviceMemory, RunActor, StartRun};
 use crate::sink::ParquetSink;
 use crate::stop::{StopLine, StopSignal};
 use crate::tune::{StartTune, TuneActor};
@@ -67,6 +67,7 @@ impl Root {
             trackers,
         } = config;
         let SystemOptions { timers, gpus } = options;
+        let memory = Arc::new(DeviceMemory::of(&devices));
         let manager =
             DeviceManager::new(devices, packing, bus.clone()).with_locks(locks).with_gpu_reader(gpus);
         let wiring = Wiring {
@@ -77,6 +78,7 @@ impl Root {
             trackers,
             ids: Arc::new(Mutex::new(ids)),
             placement,
+            memory,
             host: Arc::new(HostMeter::new()),
             timers: crate::limits::Timers { progress: progress_timeout, ..timers },
             checkpoints,

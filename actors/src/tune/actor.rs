@@ -15,7 +15,7 @@ use crate::events::Event;
 use crate::journal::{JournalLine, Ledger, Past, Record, Step};
 use crate::limits::UNUSED_MAILBOX;
 use crate::outcome::{CvOutcome, RunOutcome, Status, TuneOutcome};
-use crate::plan::{Hyperparameters, TunePlan};
+use crate::plan::{CvPlan, Hyperparameters, TunePlan};
 use crate::ports::{Sampler, draw_ids};
 use crate::run::{RunActor, StartRun};
 use crate::sink::TuneClosed;
@@ -106,7 +106,8 @@ impl TuneActor {
     }
 
     fn start_cv(&mut self, index: usize, hyperparameters: Hyperparameters, ctx: &mut Context<Self>) {
-        let plan = Arc::new(cv_plan(&self.plan, index, hyperparameters));
+        let max_failures = self.state.failures_left();
+        let plan = Arc::new(CvPlan { max_failures, ..cv_plan(&self.plan, index, hyperparameters) });
         let Planned { runs, past, record } = plan_runs(&plan, self.ledger.past.as_deref(), &self.wiring.ids);
         let (outcome, told) = oneshot::channel();
         let (line, stop) = StopLine::new();

@@ -12,6 +12,8 @@
 //! - TUNE-5: recalled from a journal, the tune starts no cv that ended, proposes nothing twice, and comes to the outcome of an
 //!   undisturbed one.
 //! - TUNE-4: the outcome is told exactly once, after everything that was started has ended.
+//! - TUNE-6: once `max_failures` runs of cvs that ended failed nothing new starts. A cv at work is told how many are left when it
+//!   starts; what cvs beside it lose meanwhile is counted when they end.
 
 mod actor;
 mod messages;

@@ -17,6 +17,7 @@ pub(super) fn cv_plan(tune: &TunePlan, index: usize, hyperparameters: Hyperparam
         cells: tune.cells.clone(),
         scoring: tune.scoring.clone(),
         failed_cells: tune.failed_cells,
+        max_failures: tune.max_failures,
         settings: Arc::clone(&tune.settings),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::plans::not_begun;
 use crate::cv::unkept_text;
 use crate::events::Event;
+use crate::failure_limit;
 use crate::outcome::{CvOutcome, RunOutcome, Status, TuneOutcome};
 use crate::plan::{AfterTune, Hyperparameters, TunePlan};
 use crate::stop::StopMode;
@@ -150,7 +151,10 @@ impl State {
         };
         let mut effects = vec![Effect::Publish(started)];
         effects.extend(self.ended().map(|cv| Effect::Publish(recalled(cv))));
-        effects.extend(self.advance());
+        effects.extend(self.give_up());
+        if self.phase == Phase::Searching {
+            effects.extend(self.advance());
+        }
         effects
     }
 
@@ -243,6 +247,7 @@ impl State {
         if let Some(reason) = halted {
             effects.extend(self.unkept(reason));
         }
+        effects.extend(self.give_up_after(index));
         if self.phase == Phase::Searching {
             effects.extend(self.advance());
         }
@@ -255,6 +260,38 @@ impl State {
             *cv = CvIs::Ended(outcome);
         }
         Effect::TellSampler { trial: u32::try_from(index).unwrap_or(u32::MAX), score }
+    }
+
+    /// Stops if the runs of a cv that ended were failures too many.
+    fn give_up_after(&mut self, index: usize) -> Vec<Effect> {
+        let has_failed = |cv: &CvOutcome| failure_limit::failed(&cv.runs) > 0;
+        let of_this = self.ended().find(|cv| cv.hp_index as usize == index);
+        if of_this.is_some_and(has_failed) { self.give_up() } else { vec![] }
+    }
+
+    /// Stops if more runs failed than the tune bears, and there is something left to start.
+    fn give_up(&mut self) -> Vec<Effect> {
+        let failed = self.failed();
+        let bears = !failure_limit::is_reached(self.plan.max_failures, failed);
+        let is_over =
+            self.ended().count() == self.plan.n_trials as usize && self.plan.after == AfterTune::Nothing;
+        if bears || is_over || self.stop.is_some() {
+            return vec![];
+        }
+        let message = failure_limit::text(&self.plan.tune_name, failed);
+        let mut effects = vec![Effect::Publish(Event::Warned { message })];
+        effects.extend(self.stop(StopMode::Drain));
+        effects
+    }
+
+    /// Failed runs of the cvs that ended.
+    fn failed(&self) -> u32 {
+        failure_limit::failed(self.ended().flat_map(|cv| &cv.runs))
+    }
+
+    /// Failed runs that a cv which starts now may have; `None` for any number.
+    pub(super) fn failures_left(&self) -> Option<u32> {
+        self.plan.max_failures.map(|limit| limit.saturating_sub(self.failed()))
     }
 
     /// The best stable configuration and its score; of equals the one proposed first, whichever ended first.

@@ -291,6 +291,7 @@ impl Rig {
             cells: (0..cells).map(|fold| Cell { fold, seed: 42 }).collect(),
             scoring: Scoring::parse(&["val/iou"], "harmonic").unwrap(),
             failed_cells: FailedCells::FailCv,
+            max_failures: None,
             settings: Arc::new(serde_json::Value::Null),
         }
     }

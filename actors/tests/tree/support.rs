@@ -194,6 +194,7 @@ impl Stage {
             cells: cv.cells,
             scoring: cv.scoring,
             failed_cells: cv.failed_cells,
+            max_failures: cv.max_failures,
             after: AfterTune::Nothing,
             retrain_seed: 7,
             settings: cv.settings,
@@ -218,6 +219,7 @@ pub fn cv_plan(folder: &Path, name: &str, cells: u32, failed_cells: FailedCells)
         cells: (0..cells).map(|fold| Cell { fold, seed: 42 }).collect(),
         scoring: Scoring::parse(&["val/iou"], "harmonic").unwrap(),
         failed_cells,
+        max_failures: None,
         settings: Arc::new(serde_json::Value::Null),
     }
 }

@@ -2,14 +2,16 @@
 
 use clap::ArgMatches;
 use engine::config::{Command as Level, EngineConfig};
+use engine::failures::{FailureReport, failures};
 use engine::segmentation::jobs;
 use engine::{CvOutcome, EngineBuilder, Part, RunOutcome, Status, TuneOutcome};
+use serde_json::json;
 
 use crate::detach::{self, Detached};
 use crate::display::Style;
 use crate::exit::{Code, Failure};
 use crate::interrupt;
-use crate::job::{Call, Ended, follow, print_result};
+use crate::job::{Call, Ended, follow, print_result, print_result_with};
 use crate::tables;
 
 /// The engine this process is to build; `None` in a process that follows another, once it has followed to the end.
@@ -79,13 +81,17 @@ pub fn tune(config: &EngineConfig, mut call: Call) -> Result<Code, Failure> {
     let (request, sampler) = (job.request, job.sampler);
     let shown = metric_names(config);
     let ended = follow(builder.build()?, call, config, |engine| engine.tune(request, sampler))?;
+    let failed = failures(&ended.outcome);
     let retrain_failed = ended.outcome.retrain.as_ref().is_some_and(|run| run.status != Status::Complete);
     let code = match ended.outcome.best {
+        // Not by the user: it gave up, or was stopped from elsewhere.
+        _ if ended.outcome.cancelled => Code::NotFinished,
         None => Code::NothingStable,
         Some(_) if retrain_failed => Code::NotFinished,
         Some(_) => Code::Done,
     };
-    Ok(print_result(ended, code, |tune| tune_text(tune, &shown)))
+    let beside = json!({ "failures": failed });
+    Ok(print_result_with(ended, code, beside, |tune| tune_text(tune, failed.as_ref(), &shown)))
 }
 
 fn report_run(ended: Ended<RunOutcome>) -> Code {
@@ -135,7 +141,7 @@ fn cv_text(cv: &CvOutcome, shown: &[String]) -> String {
     )
 }
 
-fn tune_text(tune: &TuneOutcome, shown: &[String]) -> String {
+fn tune_text(tune: &TuneOutcome, failed: Option<&FailureReport>, shown: &[String]) -> String {
     let mut text = String::new();
     if let Some(best) = tune.best.and_then(|best| tune.cvs.get(best)) {
         text.push_str(&format!(
@@ -145,6 +151,9 @@ fn tune_text(tune: &TuneOutcome, shown: &[String]) -> String {
         ));
     }
     text.push_str(&format!("configurations of {}:\n{}\n", tune.tune_name, tables::tune_table(tune)));
+    if let Some(failed) = failed {
+        text.push_str(&format!("\n{}", failures_text(failed, tune)));
+    }
     match &tune.retrain {
         Some(run) => {
             let retrained = format!("\nretrained and tested as {}:\n{}\n", run.run_name, run_text(run));
@@ -154,5 +163,14 @@ fn tune_text(tune: &TuneOutcome, shown: &[String]) -> String {
         None => {}
     }
     text.push_str(&format!("tables of tune {} are in {}", tune.tune_name, tune.tune_dir.display()));
+    text
+}
+
+fn failures_text(failed: &FailureReport, tune: &TuneOutcome) -> String {
+    let mut text = format!("{} of {} runs failed:\n", failed.failed, failed.runs);
+    text.push_str(&format!("{}\n", tables::failure_groups_table(failed, &tune.tune_dir)));
+    if let Some(table) = tables::failures_table(failed) {
+        text.push_str(&format!("by hyperparameter, what stands out first:\n{table}\n"));
+    }
     text
 }

@@ -127,6 +127,8 @@ pub struct CvConfig {
     pub multi_score_strategy: String,
     /// What a cell that did not complete does to the score.
     pub failed_cells: FailedCells,
+    /// Failed runs after which nothing new starts; `None` = any number.
+    pub max_failures: Option<u32>,
 }
 
 /// What a tune does.
@@ -322,6 +324,7 @@ impl Reader<'_> {
                 "",
             )?,
             failed_cells: self.choice("failed-cells")?,
+            max_failures: self.optional_count("max-failures")?,
         })
     }
 
@@ -484,7 +487,7 @@ mod tests {
              [darts.wandb]\nwandb-project = \"p\"\nwandb-entity = \"e\"\n\
              wandb-mode = \"offline\"\nwandb-log-model = \"best\"\nwandb-finish-secs = 5\ntensorboard = true\n\
              [darts.cross-validation]\nn-folds = 3\nn-randoms = 2\nscoring-metric = [\"val/Recall:lower\"]\n\
-             [darts.tuning]\nn-trials = \"grid\"\nretrain-and-test = true\nfailed-cells = \"worst\"\n\
+             [darts.tuning]\nn-trials = \"grid\"\nretrain-and-test = true\nfailed-cells = \"worst\"\nmax-failures = 4\n\
              [darts.training.hyperparameters]\nlearning-rate = 1\nbands = [\"red\", \"nir\"]\n",
         );
         assert_eq!(config.settings.max_epochs, 6);
@@ -500,7 +503,7 @@ mod tests {
         };
         assert_eq!((&config.wandb, config.tensorboard), (&wandb, true));
         assert_eq!((config.cv.n_folds, config.folds_used(), config.cv.n_randoms), (Some(3), 3, 2));
-        assert_eq!(config.cv.failed_cells, FailedCells::Worst);
+        assert_eq!((config.cv.failed_cells, config.cv.max_failures), (FailedCells::Worst, Some(4)));
         assert_eq!((config.tune.n_trials, config.tune.retrain_and_test), (Trials::Grid, true));
         assert!(config.tune.hpconfig.is_some_and(|path| path.ends_with("config.toml")));
         let given = json!({"bands": ["red", "nir"], "learning_rate": 1.0});
@@ -521,6 +524,7 @@ mod tests {
         assert_eq!((config.random_seed, config.fold, config.folds_used()), (42, 0, 5));
         assert_eq!(config.device.progress_timeout, Duration::from_secs(600));
         assert_eq!((config.tune.n_trials, config.cv.failed_cells), (Trials::Count(100), FailedCells::FailCv));
+        assert_eq!(config.cv.max_failures, None);
         assert_eq!((config.settings.backend, config.name, config.tensorboard), (None, None, false));
         let WandbConfig { entity, project, mode, log_model, finish_within } = config.wandb;
         assert_eq!((entity, project, mode, log_model), (None, None, None, LogModel::None));

@@ -434,6 +434,12 @@ const OPTIONS: &[OptionSpec] = &[
         "What a run that did not complete does to the score of its cv",
     )
     .default("fail-cv"),
+    cv(
+        "max-failures",
+        AT_LEAST_1,
+        "Failed runs after which nothing new starts; what runs goes on to its end",
+    )
+    .absent("none"),
     tune(
         "n-trials",
         Kind::IntOr { min: 1, max: COUNT, word: "grid" },
@@ -506,6 +512,7 @@ mod tests {
             ("n-randoms", Some("3")),
             ("scoring-metric", Some("val/JaccardIndex,val/Recall")),
             ("multi-score-strategy", Some("harmonic")),
+            ("max-failures", Some("none")),
             ("n-trials", Some("100")),
             ("retrain-and-test", Some("false")),
         ];

@@ -7,6 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::compute::{cast, concat};
 use arrow::datatypes::{DataType, Schema};
 use arrow::error::ArrowError;
+use engine_tracking::parquet_guard::{self, guarded};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
@@ -40,7 +41,13 @@ impl Metadata {
         };
         let damaged =
             |source: ParquetError| DataError::Metadata { path: path.into(), source: Box::new(source) };
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(damaged)?;
+        let bytes = file.metadata().map_err(|source| DataError::Io {
+            action: "read metadata.parquet",
+            path: path.into(),
+            source,
+        })?;
+        let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file)).map_err(damaged)?;
+        parquet_guard::check(builder.metadata(), bytes.len()).map_err(damaged)?;
         let schema = builder.schema().clone();
         let geometry = geometry_column(&schema, builder.metadata().file_metadata().key_value_metadata());
         let mut wanted = vec!["sample_id", "region", "empty"];
@@ -49,8 +56,9 @@ impl Metadata {
             builder.parquet_schema(),
             wanted.iter().filter_map(|name| schema.index_of(name).ok()),
         );
-        let reader = builder.with_projection(mask).build().map_err(damaged)?;
-        let batches = reader.collect::<Result<Vec<_>, ArrowError>>().map_err(|e| damaged(e.into()))?;
+        let reader = guarded(|| builder.with_projection(mask).build()).map_err(damaged)?;
+        let batches = guarded(|| reader.collect::<Result<Vec<_>, ArrowError>>());
+        let batches = batches.map_err(|e| damaged(e.into()))?;
 
         let column = |name: &str| -> Result<Option<ArrayRef>, DataError> {
             let Ok(field) = schema.field_with_name(name) else { return Ok(None) };

@@ -37,3 +37,4 @@ pub use synth::{SynthConfig, SynthReport, synthesise};
 pub use validate::{
     FoldReport, PartReport, RegionReport, Report, ValueReport, Warning, WarningKind, check_all, validate,
 };
+pub use zarr::MAX_CHUNK_BYTES;

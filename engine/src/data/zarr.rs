@@ -3,13 +3,23 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use zarrs::array::{Array, ArrayError, ArraySubset, CodecOptions, ElementOwned};
+use zarrs::array::{Array, ArrayError, ArrayShardedExt, ArraySubset, CodecOptions, ElementOwned};
 use zarrs::filesystem::FilesystemStore;
 use zarrs::storage::ReadableStorageTraits;
 
 use super::error::DataError;
 
 type Store = dyn ReadableStorageTraits;
+
+/// Bytes of one sample, and of one chunk or inner chunk of a shard, decoded, at the most. Both are held whole: more comes from
+/// damaged metadata, and would take the machine's memory before a value is looked at.
+pub const MAX_CHUNK_BYTES: usize = 1 << 30;
+
+/// Offset and length in a shard's index.
+///
+/// # Sources
+/// Zarr, sharding codec 1.0, section Binary shard format.
+const BYTES_PER_INNER_CHUNK: u64 = 16;
 
 /// One array whose first axis counts samples.
 pub(super) struct SampleArray {
@@ -61,7 +71,41 @@ impl SampleArray {
             let found = format!("{:?}", this.array.shape());
             return Err(this.wrong_form(found, "of at least one pixel a sample".into()));
         }
+        this.check_sizes()?;
         Ok(this)
+    }
+
+    /// Whether a sample and a chunk can be held in memory, before one is asked for.
+    fn check_sizes(&self) -> Result<(), DataError> {
+        let item = if self.has_type("float32") { 4 } else { 1 };
+        let limit = MAX_CHUNK_BYTES as u64;
+        let fits = |extents: &[u64], item: u64| {
+            let bytes = extents.iter().try_fold(item, |bytes, extent| bytes.checked_mul(*extent));
+            bytes.is_some_and(|bytes| bytes <= limit)
+        };
+        let too_large = |what: &str, extents: &[u64]| {
+            let expected = format!("of at most {} MiB a {what}", MAX_CHUNK_BYTES >> 20);
+            Err(self.wrong_form(format!("{extents:?} a {what}"), expected))
+        };
+        let shape = self.array.shape();
+        if !fits(&shape[1..], item) {
+            return too_large("sample", &shape[1..]);
+        }
+        let Ok(chunk) = self.array.chunk_shape(&vec![0; shape.len()]) else { return Ok(()) };
+        let chunk = extents(&chunk);
+        // Of a shard its index is held, and one inner chunk at a time.
+        match self.array.subchunk_shape().map(|inner| extents(&inner)) {
+            Some(inner) => {
+                let inner_chunks: Vec<u64> =
+                    chunk.iter().zip(&inner).map(|(outer, inner)| outer.div_ceil(*inner)).collect();
+                if !fits(&inner_chunks, BYTES_PER_INNER_CHUNK) {
+                    return too_large("shard's index", &inner_chunks);
+                }
+                if fits(&inner, item) { Ok(()) } else { too_large("inner chunk", &inner) }
+            }
+            None if fits(&chunk, item) => Ok(()),
+            None => too_large("chunk", &chunk),
+        }
     }
 
     fn has_type(&self, dtype: &str) -> bool {
@@ -113,6 +157,10 @@ impl SampleArray {
         })?;
         Some(self.group.join(self.array.chunk_key(&damaged).as_str()))
     }
+}
+
+fn extents(shape: &[std::num::NonZeroU64]) -> Vec<u64> {
+    shape.iter().map(|extent| extent.get()).collect()
 }
 
 impl std::fmt::Debug for SampleArray {

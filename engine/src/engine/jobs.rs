@@ -62,6 +62,7 @@ impl Engine {
             cells: request.cells,
             scoring: request.scoring,
             failed_cells: request.failed_cells,
+            max_failures: request.max_failures,
             settings: Arc::new(request.settings),
         };
         let ledger = self.ledger(seat, JobPlan::Cv(plan.clone()), &request.keeping)?;
@@ -94,6 +95,7 @@ impl Engine {
             cells: request.cells,
             scoring: request.scoring,
             failed_cells: request.failed_cells,
+            max_failures: request.max_failures,
             after: request.after,
             retrain_seed: request.retrain_seed,
             settings: Arc::new(request.settings),

@@ -36,6 +36,8 @@ pub struct CvRequest {
     pub scoring: Scoring,
     /// What a cell that did not complete does to the score.
     pub failed_cells: FailedCells,
+    /// Failed runs after which nothing new starts; `None` bears all.
+    pub max_failures: Option<u32>,
     /// Anything else the workload needs.
     pub settings: Value,
     /// How the job is kept and resumed.
@@ -55,6 +57,8 @@ pub struct TuneRequest {
     pub scoring: Scoring,
     /// What a cell that did not complete does to the score of its cv.
     pub failed_cells: FailedCells,
+    /// Failed runs after which nothing new starts; `None` bears all.
+    pub max_failures: Option<u32>,
     /// What follows the last cv.
     pub after: AfterTune,
     /// Seed of the retrained model.

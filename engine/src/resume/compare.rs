@@ -105,7 +105,7 @@ fn rule(name: &str, keeping: &Keeping) -> Rule {
     match name {
         TRIALS => Rule::Grows,
         // What follows the last cv changes none of them.
-        "after" | "max_failures" => Rule::Free,
+        "after" => Rule::Free,
         _ if is_in(&keeping.may_change) => Rule::Free,
         _ if is_in(&keeping.may_grow) => Rule::Grows,
         _ => Rule::Same,

@@ -265,6 +265,7 @@ pub fn cv(config: &EngineConfig) -> Result<CvRequest, PlanError> {
         hyperparameters: named(&config.hyperparameters)?,
         scoring,
         failed_cells: config.cv.failed_cells,
+        max_failures: config.cv.max_failures,
         settings: settings(config)?,
         keeping: keeping(config, None)?,
     })
@@ -310,6 +311,7 @@ pub fn tune(config: &EngineConfig) -> Result<TuneJob, PlanError> {
         cells: cells(config),
         scoring,
         failed_cells: config.cv.failed_cells,
+        max_failures: config.cv.max_failures,
         after: if config.tune.retrain_and_test { AfterTune::RetrainAndTest } else { AfterTune::Nothing },
         retrain_seed: config.random_seed,
         settings: settings(config)?,

@@ -160,7 +160,7 @@ impl AdamW {
         learning_rate: f64,
     ) -> Tensor<D> {
         let AdamWConfig { beta1, beta2, epsilon, weight_decay } = self.config;
-        let step = self.steps.get(&name).copied().unwrap_or(0) + 1;
+        let step = self.steps.get(&name).copied().unwrap_or(0).saturating_add(1);
         let gradient_part = gradient.clone().mul_scalar(1.0 - beta1);
         let square_part = gradient.square().mul_scalar(1.0 - beta2);
         let mean = match self.moments.mean.remove::<Tensor<D>>(&name) {

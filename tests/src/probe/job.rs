@@ -187,6 +187,7 @@ fn cv_request(job: &Job) -> Result<CvRequest, ProbeError> {
         hyperparameters: first_configuration(job)?,
         scoring: scoring()?,
         failed_cells: FailedCells::Ignore,
+        max_failures: None,
         settings: Value::Null,
         keeping: engine::resume::Keeping::default(),
     })
@@ -199,6 +200,7 @@ fn tune(engine: &Engine, job: &Job) -> Result<engine::TuneOutcome, ProbeError> {
         cells: job.cells.clone(),
         scoring: scoring()?,
         failed_cells: FailedCells::Ignore,
+        max_failures: None,
         after: AfterTune::Nothing,
         retrain_seed: 42,
         settings: Value::Null,

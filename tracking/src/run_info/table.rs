@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
@@ -21,6 +22,7 @@ use super::error::RunInfoError;
 use super::rows::{CvScore, RunInfo, TableRow};
 use super::{decode, encode};
 use crate::atomic;
+use crate::parquet_guard::{self, guarded};
 
 /// Writes the runs of a cv, whole or not at all, in the order given.
 ///
@@ -69,7 +71,10 @@ impl Table {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(RunInfoError::Open { path: owned(), source }),
         };
-        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
+        let metadata = guarded(|| ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()))
+            .map_err(|source| RunInfoError::Read { path: owned(), source })?;
+        let bytes = file.metadata().map_err(|source| RunInfoError::Open { path: owned(), source })?.len();
+        parquet_guard::check(metadata.metadata(), bytes)
             .map_err(|source| RunInfoError::Read { path: owned(), source })?;
         let footer = read_footer(path, metadata.metadata())?;
         let columns = footer.columns();
@@ -101,16 +106,17 @@ impl Table {
     pub(super) fn rows(&self, groups: Vec<usize>) -> Result<Vec<TableRow>, RunInfoError> {
         let owned = || self.path.clone();
         let file = self.file.try_clone().map_err(|source| RunInfoError::Open { path: owned(), source })?;
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
-            .with_row_groups(groups)
-            .build()
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
+        let reader = guarded(|| builder.with_row_groups(groups).build())
             .map_err(|source| RunInfoError::Read { path: owned(), source })?;
         let mut rows = Vec::new();
-        for batch in reader {
-            let decoded = batch.and_then(|batch| decode::rows(&self.columns, &batch));
-            rows.extend(decoded.map_err(|source| RunInfoError::Rows { path: owned(), source })?);
-        }
-        Ok(rows)
+        let decode = || {
+            for batch in reader {
+                rows.extend(decode::rows(&self.columns, &batch?)?);
+            }
+            Ok(rows)
+        };
+        guarded(decode).map_err(|source: ArrowError| RunInfoError::Rows { path: owned(), source })
     }
 }
 

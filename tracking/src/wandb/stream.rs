@@ -260,7 +260,7 @@ fn move_by(values: &mut Tree, shift: Shift) {
         return;
     }
     if let Some(step) = values.get("_step").and_then(|step| step.to_json().parse::<i64>().ok()) {
-        values.set(["_step"], Tree::leaf((step + shift.step).to_string()));
+        values.set(["_step"], Tree::leaf(step.saturating_add(shift.step).to_string()));
     }
     if let Some(ran) = values.number("_runtime") {
         values.set(["_runtime"], Tree::leaf(tree::number(ran + shift.runtime)));
@@ -287,13 +287,13 @@ fn set_all(values: &mut Tree, items: Items) {
 /// Seconds from one time to another.
 fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
     // A run is far shorter than the 104 days whose nanoseconds have 53 bits; beyond, the last ones are rounded.
-    let nanos = (to.seconds - from.seconds) * 1_000_000_000 + i64::from(to.nanos - from.nanos);
-    nanos as f64 / 1e9
+    let nanos = |at: Timestamp| i128::from(at.seconds) * 1_000_000_000 + i128::from(at.nanos);
+    (nanos(to) - nanos(from)) as f64 / 1e9
 }
 
 /// Seconds since 1970, to the microsecond that the server keeps.
 fn seconds(at: Timestamp) -> f64 {
     // Microseconds since 1970 have 53 bits until the year 2255.
-    let micros = (at.seconds * 1_000_000 + (i64::from(at.nanos) + 500) / 1000) as f64;
-    micros / 1e6
+    let micros = i128::from(at.seconds) * 1_000_000 + (i128::from(at.nanos) + 500) / 1000;
+    micros as f64 / 1e6
 }

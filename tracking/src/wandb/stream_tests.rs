@@ -15,7 +15,7 @@ use super::record::{
 };
 use super::side::Lane;
 use super::source::{Place, Source};
-use super::stream::Shift;
+use super::stream::{Fold, Share, Shift, Told, console_line, event_line, row_line};
 
 const PLAIN: Form = Form { structured: Structured::Plain, shift: Shift { step: 0, runtime: 0.0 } };
 const AT: Timestamp = Timestamp { seconds: 100, nanos: 500_000_000 };
@@ -227,4 +227,97 @@ proptest! {
         }
         prop_assert_eq!(whole, parts);
     }
+}
+
+/// Numbers at which arithmetic ends, among others.
+fn hostile() -> impl Strategy<Value = i64> {
+    prop_oneof![Just(i64::MIN), Just(i64::MAX), Just(0), Just(-1), any::<i64>()]
+}
+
+fn hostile_time() -> impl Strategy<Value = Option<Timestamp>> {
+    let nanos = prop_oneof![Just(i32::MIN), Just(i32::MAX), any::<i32>()];
+    proptest::option::of((hostile(), nanos).prop_map(|(seconds, nanos)| Timestamp { seconds, nanos }))
+}
+
+fn hostile_item() -> impl Strategy<Value = Item> {
+    let key = prop_oneof![Just("_step"), Just("_runtime"), Just("_timestamp"), Just("a"), Just("")];
+    let value =
+        prop_oneof![hostile().prop_map(|number| number.to_string()), ".{0,12}", Just("1e999".to_owned())];
+    let path = proptest::collection::vec("[a-c]{0,2}", 0..40);
+    (key, value, path).prop_map(|(key, value_json, nested_key)| Item {
+        key: key.to_owned(),
+        value_json,
+        nested_key,
+        ..Item::default()
+    })
+}
+
+fn hostile_kind() -> impl Strategy<Value = Kind> {
+    let items = || proptest::collection::vec(hostile_item(), 0..4);
+    let step = proptest::option::of(hostile().prop_map(|num| Step { num }));
+    prop_oneof![
+        (items(), step).prop_map(|(item, step)| Kind::History(History { item, step })),
+        (items(), hostile_time()).prop_map(|(item, timestamp)| Kind::Stats(Stats {
+            stats_type: 0,
+            timestamp,
+            item
+        })),
+        (any::<i32>(), hostile_time(), ".{0,40}").prop_map(|(output_type, timestamp, line)| {
+            Kind::OutputRaw(OutputRaw { output_type, timestamp, line })
+        }),
+        (hostile_time(), any::<i32>()).prop_map(|(start_time, runtime)| {
+            Kind::Run(Run { run_id: "r".to_owned(), start_time, runtime, ..Run::default() })
+        }),
+        (items(), items()).prop_map(|(update, remove)| Kind::Summary(Items { update, remove })),
+        (items(), items()).prop_map(|(update, remove)| Kind::Config(Items { update, remove })),
+        (any::<i32>(), any::<i32>()).prop_map(|(exit_code, runtime)| Kind::Exit(Exit { exit_code, runtime })),
+    ]
+}
+
+proptest! {
+    /// The journal may be another program's, and right by its checksums.
+    #[test]
+    fn whatever_a_record_holds_it_is_folded_and_becomes_lines(
+        kinds in proptest::collection::vec(hostile_kind(), 1..12),
+        step in hostile(),
+    ) {
+        let shift = Shift { step, runtime: f64::MAX };
+        let mut fold = Fold::default();
+        for kind in kinds {
+            let record = Record { kind: Some(kind), num: step, ..Record::default() };
+            let line = match fold.apply(record) {
+                Told::Row(_, items) => row_line(items, shift, Share::Whole),
+                Told::Event(_, event) => event_line(event, shift, Share::Whole),
+                Told::Console(lines) => {
+                    for line in lines {
+                        drop(console_line(line, Structured::Json, Share::Whole));
+                    }
+                    continue;
+                }
+                _ => fold.summary(Some("{\"a\":{\"b\":1}}"), shift),
+            };
+prop_assert!(line.text.starts_with('{') && line.text.ends_with('}'), "{}", line.text);
+        }
+    }
+}
+
+/// On the stack of a test's thread, which is as small as those of the uploader.
+#[test]
+fn what_is_nested_without_end_is_read_to_a_depth() {
+    const LEVELS: usize = 50_000;
+    let value = format!("{}1{}", "{\"a\":".repeat(LEVELS), "}".repeat(LEVELS));
+    let path = vec!["a".to_owned(); LEVELS];
+    let deep = || Item { nested_key: path.clone(), value_json: "1".to_owned(), ..Item::default() };
+    let mut fold = Fold::default();
+    for kind in [
+        Kind::Config(Items { update: vec![item("a", &value), deep()], remove: vec![deep()] }),
+        Kind::Summary(Items { update: vec![item("a", &value), deep()], remove: vec![deep()] }),
+        Kind::History(History { item: vec![deep()], step: None }),
+    ] {
+        let record = Record { kind: Some(kind), ..Record::default() };
+        if let Told::Row(_, items) = fold.apply(record) {
+            assert!(row_line(items, Shift::default(), Share::Whole).text.contains("{\"a\":{\"a\":"));
+        }
+    }
+    assert!(fold.summary(Some(&value), Shift::default()).text.contains("{\"a\":{\"a\":"));
 }

@@ -9,6 +9,10 @@ use super::record::{Item, Typed};
 /// Characters of a key in a message.
 const LONGEST_SHOWN: usize = 100;
 
+/// Levels that are told apart: what is deeper stays text, and a longer path ends there. Each level is a call on the stack, and a
+/// journal may be another program's. The depth at which serde_json gives up.
+const DEEPEST: usize = 128;
+
 /// A value: the JSON text it was logged as, or values by key.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Tree {
@@ -23,11 +27,18 @@ impl Tree {
         Self { text: Some(text.into()), below: BTreeMap::new() }
     }
 
-    /// From JSON text; objects become branches, however deep.
+    /// From JSON text; objects become branches.
     pub(super) fn parse(text: &str) -> Self {
-        match split_object(text) {
+        Self::parse_within(DEEPEST, text)
+    }
+
+    fn parse_within(levels: usize, text: &str) -> Self {
+        match split_object(text).filter(|_| levels > 0) {
             Some(members) => {
-                let below = members.into_iter().map(|(key, raw)| (key, Self::parse(raw))).collect();
+                let below = members
+                    .into_iter()
+                    .map(|(key, raw)| (key, Self::parse_within(levels - 1, raw)))
+                    .collect();
                 Self { text: None, below }
             }
             None => Self::leaf(text.trim()),
@@ -147,7 +158,7 @@ pub(super) fn path_of(item: &Item) -> Vec<&str> {
     if item.nested_key.is_empty() {
         vec![item.key.as_str()]
     } else {
-        item.nested_key.iter().map(String::as_str).collect()
+        item.nested_key.iter().take(DEEPEST).map(String::as_str).collect()
     }
 }
 

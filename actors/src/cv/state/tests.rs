@@ -179,3 +179,39 @@ proptest! {
         prop_assert_eq!(leases, 0, "CV-4");
     }
 }
+
+/// CV-7.
+#[test]
+fn after_max_failures_nothing_new_starts_and_what_runs_goes_on_to_its_end() {
+    let plan = CvPlan { max_failures: Some(2), failed_cells: FailedCells::Ignore, ..cv_plan("c", 6) };
+    let mut state = State { plan: Arc::new(plan), ..state(6, 2, LeasedBy::Run) };
+    let _ = state.apply(Input::Begin);
+    assert_eq!(started(&state.apply(ended(0, Status::Failed))), [2], "one failure is borne");
+    assert_eq!(started(&state.apply(ended(1, Status::Complete))), [3]);
+    let effects = state.apply(ended(2, Status::Failed));
+    let Effect::Publish(Event::Warned { message }) = &effects[0] else { panic!("{effects:?}") };
+    assert!(message.starts_with("`c` starts nothing new, for 2 runs have failed"), "{message}");
+    assert!(
+        effects.contains(&Effect::StopRuns(StopMode::Drain)) && started(&effects).is_empty(),
+        "{effects:?}"
+    );
+    let _ = state.apply(Input::RunsWritten { failure: None });
+    let _ = state.apply(ended(3, Status::Complete));
+    let effects = state.apply(Input::RunsWritten { failure: None });
+    let outcome = written(&effects);
+    let statuses: Vec<_> = outcome.runs.iter().map(|run| run.status).collect();
+    let [done, failed, cancelled] = [Status::Complete, Status::Failed, Status::Cancelled];
+    assert_eq!(statuses, [failed, done, failed, done, cancelled, cancelled]);
+    assert_eq!((outcome.status, outcome.score), (cancelled, None));
+}
+
+#[test]
+fn the_last_failure_of_a_cv_that_has_ended_stops_nothing() {
+    let plan = CvPlan { max_failures: Some(1), failed_cells: FailedCells::Ignore, ..cv_plan("c", 2) };
+    let mut state = State { plan: Arc::new(plan), ..state(2, 2, LeasedBy::Run) };
+    let _ = state.apply(Input::Begin);
+    let _ = state.apply(ended(0, Status::Complete));
+    assert_eq!(state.apply(ended(1, Status::Failed)), []);
+    let effects = state.apply(Input::RunsWritten { failure: None });
+    assert_eq!((written(&effects).status, written(&effects).score), (Status::Complete, Some(0.5)));
+}

@@ -444,3 +444,24 @@ proptest! {
         prop_assert!(world.launches <= 1 + RETRIES_LOST + RETRIES_OUT_OF_MEMORY, "RUN-5");
     }
 }
+
+#[test]
+fn a_run_that_ran_out_of_memory_twice_says_what_was_measured_and_that_it_was_alone() {
+    let mut state = state(LeasedFrom::Manager);
+    script(&mut state, [Input::Begin, granted(), Input::Launched, hello()]);
+    let report = |peak| {
+        Input::Exited(ExitReport { peak_memory_bytes: Some(peak), ..ExitReport::bare(Exit::OutOfMemory) })
+    };
+    let effects = state.apply(report(3 << 30));
+    let retried = effects.iter().find_map(|effect| match effect {
+        Effect::Publish(Event::RunRetried { failure, .. }) => Some(failure.message.clone()),
+        _ => None,
+    });
+    assert!(retried.unwrap().ends_with("the worker was seen with 3.0 GiB of the machine's memory"));
+    script(&mut state, [Input::TimeUp(Timer::Backoff), granted(), Input::Launched, hello()]);
+    let effects = state.apply(report(5 << 30));
+    let failure = outcome(&effects).failure.as_ref().unwrap();
+    assert_eq!(failure.cause, Cause::HostOutOfMemory);
+    let end = "the worker was seen with 5.0 GiB of the machine's memory, nothing else of this engine was on the device";
+    assert!(failure.message.ends_with(end), "{}", failure.message);
+}

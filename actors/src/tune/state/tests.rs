@@ -169,3 +169,41 @@ proptest! {
         prop_assert_eq!(best, stable.iter().copied().reduce(f64::max), "TUNE-3");
     }
 }
+
+/// A cv that ended with so many failed runs and one complete one.
+fn ended_failing(index: u32, failed: usize) -> Input {
+    let mut outcome = cv_outcome(index, Status::Complete, Some(0.5));
+    outcome.runs = vec![run_outcome(Status::Failed, 0.0); failed];
+    outcome.runs.push(run_outcome(Status::Complete, 0.5));
+    Input::CvEnded { index: index as usize, outcome: Box::new(outcome) }
+}
+
+/// TUNE-6.
+#[test]
+fn after_max_failures_of_all_cvs_together_nothing_new_starts_and_nothing_is_retrained() {
+    let plan = TunePlan { after: AfterTune::RetrainAndTest, max_failures: Some(3), ..tune_plan("t", 9, 1) };
+    let mut state = State::new(Arc::new(plan), 2);
+    script(&mut state, [Input::Begin, proposed(0), proposed(1)]);
+    assert_eq!(state.failures_left(), Some(3));
+    let effects = state.apply(ended_failing(0, 2));
+    assert!(matches!(effects.last(), Some(Effect::AskSampler { trial: 2 })), "two are borne: {effects:?}");
+    assert_eq!(state.failures_left(), Some(1), "what the next cv may lose");
+    let _ = state.apply(proposed(2));
+    let effects = state.apply(ended_failing(2, 1));
+    let Effect::Publish(Event::Warned { message }) = &effects[1] else { panic!("{effects:?}") };
+    assert!(message.starts_with("`t` starts nothing new, for 3 runs have failed"), "{message}");
+    assert_eq!(effects[2..], [Effect::StopChildren(StopMode::Drain)]);
+    let effects = state.apply(ended(1, Status::Complete, Some(0.7)));
+    let outcome = report(&effects);
+    assert_eq!((outcome.cancelled, outcome.best, outcome.cvs.len()), (true, Some(1), 3));
+    assert!(outcome.retrain.is_none());
+}
+
+#[test]
+fn a_tune_whose_last_run_was_the_last_failure_it_bears_is_not_cut_short() {
+    let plan = TunePlan { max_failures: Some(1), ..tune_plan("t", 1, 1) };
+    let mut state = State::new(Arc::new(plan), 1);
+    script(&mut state, [Input::Begin, proposed(0)]);
+    let effects = state.apply(ended_failing(0, 1));
+    assert!(!report(&effects).cancelled, "{effects:?}");
+}

@@ -7,7 +7,7 @@ use toml_edit::{Document, Item, TableLike, Value};
 use super::{DocumentError, Entry, Node, Table};
 
 pub(super) fn parse(text: &str, path: &Path) -> Result<Table, DocumentError> {
-    let lines = Lines { text };
+    let lines = Lines::of_text(text);
     match Document::parse(text) {
         Ok(document) => Ok(lines.table(document.as_table())),
         Err(error) => Err(DocumentError::Syntax {
@@ -20,13 +20,19 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Table, DocumentError> {
 }
 
 /// Turns byte offsets into lines.
-struct Lines<'a> {
-    text: &'a str,
+struct Lines {
+    /// Where lines end.
+    ends: Vec<usize>,
 }
 
-impl Lines<'_> {
+impl Lines {
+    fn of_text(text: &str) -> Self {
+        let is_end = |(at, byte)| (byte == b'\n').then_some(at);
+        Self { ends: text.bytes().enumerate().filter_map(is_end).collect() }
+    }
+
     fn of(&self, offset: usize) -> usize {
-        1 + self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+        1 + self.ends.partition_point(|end| *end < offset)
     }
 
     fn table(&self, table: &dyn TableLike) -> Table {

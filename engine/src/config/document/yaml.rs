@@ -8,6 +8,10 @@ use serde_saphyr::{Location, Spanned};
 
 use super::{DocumentError, Entry, Node, Table};
 
+/// What aliases may repeat, in keys, values, and beginnings and ends of lists: more is no file of settings, but one that grows to
+/// the machine's memory as it is read.
+const MOST_REPEATED: usize = 20_000;
+
 pub(super) fn parse(text: &str, path: &Path) -> Result<Table, DocumentError> {
     let syntax = |line, message: String| DocumentError::Syntax {
         path: path.to_owned(),
@@ -15,7 +19,10 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Table, DocumentError> {
         line,
         message,
     };
-    match serde_saphyr::from_str::<Node>(text) {
+    let options = serde_saphyr::options! {
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MOST_REPEATED },
+    };
+    match serde_saphyr::from_str_with_options::<Node>(text, options) {
         Ok(Node::Table(root)) => Ok(root),
         Ok(Node::Null) => Ok(Table::default()),
         Ok(other) => Err(syntax(None, format!("it holds {} where a mapping is expected", other.kind()))),

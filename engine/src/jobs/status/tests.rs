@@ -15,6 +15,7 @@ pub(in crate::jobs) fn tune_job(n_trials: u32, folds: u32) -> Record {
         cells: (0..folds).map(cell).collect(),
         scoring: Scoring::parse(&["val/loss:lower"], "harmonic").unwrap(),
         failed_cells: FailedCells::FailCv,
+        max_failures: None,
         after: AfterTune::RetrainAndTest,
         retrain_seed: 42,
         settings: std::sync::Arc::new(serde_json::Value::Null),

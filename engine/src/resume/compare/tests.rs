@@ -13,6 +13,7 @@ fn plan() -> TunePlan {
         cells: vec![Cell { fold: 0, seed: 42 }, Cell { fold: 1, seed: 42 }],
         scoring: Scoring::parse(&["val/iou"], "harmonic").unwrap(),
         failed_cells: FailedCells::FailCv,
+        max_failures: None,
         after: AfterTune::Nothing,
         retrain_seed: 1,
         settings: Arc::new(

@@ -238,7 +238,7 @@ impl RunJournal {
             self.write(records::header())?;
         }
         self.write(records::run(header, started, environment::host()))?;
-        let num = self.state.records + 1;
+        let num = self.state.records.saturating_add(1);
         self.log.append_bytes(&records::environment(num, environment::here(started)))?;
         self.written(&Record { num, control: None, kind: None });
         self.write(Kind::Telemetry(records::telemetry()))
@@ -297,8 +297,11 @@ impl RunJournal {
     }
 
     fn write(&mut self, kind: Kind) -> Result<(), JournalError> {
-        let record =
-            Record { num: self.state.records + 1, control: records::control_of(&kind), kind: Some(kind) };
+        let record = Record {
+            num: self.state.records.saturating_add(1),
+            control: records::control_of(&kind),
+            kind: Some(kind),
+        };
         self.log.append(&record)?;
         self.written(&record);
         Ok(())

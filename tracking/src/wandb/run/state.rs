@@ -45,7 +45,7 @@ impl State {
     }
 
     fn row_written(&mut self, row: &History) {
-        self.rows = row.step.as_ref().map_or(self.rows, |step| step.num) + 1;
+        self.rows = row.step.as_ref().map_or(self.rows, |step| step.num).saturating_add(1);
         let number = |name| {
             let item = row.item.iter().rev().find(|item| item.key == name)?;
             item.value_json.parse::<f64>().ok().filter(|value| value.is_finite())
