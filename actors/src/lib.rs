@@ -33,6 +33,8 @@ pub mod tune;
 mod wiring;
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod testing;
 
 pub use stop::StopMode;

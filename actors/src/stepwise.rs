@@ -92,6 +92,13 @@ impl<I> Default for Desk<I> {
     }
 }
 
+impl<I> Desk<I> {
+    /// Whether no fact waits to be kept, or to be heard of.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.waiting.is_empty() && !self.is_writing
+    }
+}
+
 /// An actor whose state follows from a journal.
 pub(crate) trait Journalled: Stepwise {
     /// The way to the journal.
@@ -99,6 +106,9 @@ pub(crate) trait Journalled: Stepwise {
 
     /// The facts that wait.
     fn desk(&mut self) -> &mut Desk<Self::Input>;
+
+    /// Every fact stands in the journal, and the state has heard of it: for what is to happen after all of them.
+    fn desk_is_clear(&mut self, _ctx: &mut Context<Self>) {}
 
     /// What the state hears when a fact can not be kept.
     fn unkept(reason: String) -> Self::Input;
@@ -124,14 +134,17 @@ pub(crate) trait Journalled: Stepwise {
         let line = self.line().clone();
         let append = async move { line.append(records).await };
         ctx.spawn(append.into_actor(self).map(move |written, actor, ctx| {
-            actor.desk().is_writing = false;
             if let Err(why) = written {
                 actor.take(Self::unkept(why.reason), ctx);
             }
             for input in inputs {
                 actor.take(input, ctx);
             }
+            actor.desk().is_writing = false;
             actor.write(ctx);
+            if actor.desk().is_clear() {
+                actor.desk_is_clear(ctx);
+            }
         }));
     }
 }

@@ -10,16 +10,21 @@
 mod support;
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
 use engine_actors::events::Event;
+use engine_actors::journal::{
+    JOURNAL, JobPlan, JobRecord, JournalLine, Ledger, Record, Step, encode, history,
+};
 use engine_actors::limits::Timers;
 use engine_actors::outcome::{Cause, Status};
-use engine_actors::plan::{AfterTune, FailedCells, RunTask};
+use engine_actors::plan::{AfterTune, FailedCells, Hyperparameters, RunTask};
+use engine_actors::ports::Sampler;
 use engine_actors::protocol::{FromWorker, RunSummary, ToWorker};
 use engine_actors::{ActorSystem, JobError, StopMode};
 use engine_devices::Strategy;
+use engine_tracking::journal::{JournalWriter, read};
 use engine_tracking::run_info::read_run_infos;
 use support::{Act, Custom, Grid, Stage, Unusable, complete};
 
@@ -159,6 +164,42 @@ fn cancelling_a_cv_stops_the_runs_at_work_and_never_starts_the_others() {
     assert_eq!(ended, [(cancelled, 1), (cancelled, 1), (cancelled, 0), (cancelled, 0)]);
     assert_eq!((outcome.status, outcome.score), (cancelled, None));
     stage.end_with_every_lease_returned(2);
+}
+
+/// Notes what it is told and asked, in order.
+struct Noting {
+    steps: Arc<Mutex<Vec<Step>>>,
+    inner: Box<dyn Sampler>,
+}
+
+impl Sampler for Noting {
+    fn propose(&mut self, trial: u32) -> Option<Hyperparameters> {
+        let proposed = self.inner.propose(trial);
+        self.steps.lock().unwrap().extend(proposed.clone().map(Step::Proposed));
+        proposed
+    }
+
+    fn tell(&mut self, trial: u32, _score: Option<f64>) {
+        self.steps.lock().unwrap().push(Step::CvEnded(trial));
+    }
+}
+
+#[test]
+fn the_journal_has_the_order_in_which_the_search_was_told_and_asked() {
+    // Cvs of one run, eight at a time, all of which end at once: several ends wait for the journal together.
+    let stage = Stage::new(Strategy::TuneParallel, 8, |_, _| complete(0.5));
+    let plan = stage.tune_plan(64, 1);
+    let path = stage.folder.path().join(JOURNAL);
+    let job = JobRecord { plan: JobPlan::Tune(plan.clone()), identity: serde_json::Map::new() };
+    let first = encode(&Record::Job(Box::new(job))).unwrap();
+    let line = JournalLine::start(JournalWriter::create(&path, &first).unwrap()).unwrap();
+    let steps = Arc::default();
+    let sampler = Box::new(Noting { steps: Arc::clone(&steps), inner: Grid::of(64) });
+    let outcome = stage.system.tune_kept(plan, sampler, Ledger { line, past: None }).unwrap().wait().unwrap();
+    assert_eq!(outcome.cvs.len(), 64);
+    let past = history(&path, &read(&path).unwrap()).unwrap();
+    assert_eq!(past.steps(), *steps.lock().unwrap());
+    stage.end_with_every_lease_returned(64);
 }
 
 #[test]

@@ -7,12 +7,13 @@ use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, SpawnHan
 use tokio::sync::oneshot;
 
 use super::StartCv;
+use super::plans::past_of;
 use super::state::{Effect, Input, State};
 use crate::devices::{AcquireLease, LeaseGuard};
 use crate::events::Event;
-use crate::journal::{JournalLine, PastRun, Record};
+use crate::journal::{JournalLine, PastRun};
 use crate::limits::UNUSED_MAILBOX;
-use crate::outcome::{CvOutcome, RunOutcome, Status};
+use crate::outcome::{CvOutcome, RunOutcome};
 use crate::plan::{CvPlan, RunPlan};
 use crate::run::{RunActor, StartRun};
 use crate::score::Scoring;
@@ -91,6 +92,7 @@ impl CvActor {
             self.inputs.push(Input::RunLost { index, generation });
             return;
         };
+        let past = past_of(&self.start.past, &plan, index, generation);
         let (outcome, told) = oneshot::channel();
         let (line, stop) = StopLine::new();
         self.lines.insert(index, line);
@@ -99,7 +101,7 @@ impl CvActor {
             scoring: Some(Arc::clone(&self.start.scoring)),
             // A device that is gone is of no use to the next run, which then acquires one for itself.
             lease: self.lease.clone().filter(|lease| !lease.is_revoked()),
-            past: self.start.past.get(index).cloned().flatten(),
+            past,
             journal: self.start.journal.clone(),
             outcome,
             stop,
@@ -114,12 +116,14 @@ impl CvActor {
         }));
     }
 
-    /// Keeps the end of a run and hears of it. A run that the stop of its job ended is not over: it is gone on with.
+    /// Keeps the end of a run, if it is one, and hears of it.
     fn run_ended(&mut self, index: usize, outcome: Box<RunOutcome>, ctx: &mut Context<Self>) {
-        let is_cut = outcome.status == Status::Cancelled && self.state.is_stopping();
-        let record = Record::RunEnded(outcome.clone());
+        let record = self.state.record_of_end(&outcome);
         let input = Input::RunEnded { index, outcome };
-        if is_cut { self.take(input, ctx) } else { self.keep(record, input, ctx) }
+        match record {
+            Some(record) => self.keep(record, input, ctx),
+            None => self.take(input, ctx),
+        }
     }
 
     fn write_runs(&mut self, runs: Vec<RunOutcome>, ctx: &mut Context<Self>) {

@@ -24,3 +24,9 @@ pub use actor::CvActor;
 pub use messages::StartCv;
 pub(crate) use plans::{Planned, lost_cv, plan_runs};
 pub(crate) use state::{recalled, recalled_outcome, unkept_text};
+
+#[cfg(test)]
+pub(crate) use {
+    plans::past_of,
+    state::{Effect, Input, State},
+};

@@ -56,6 +56,17 @@ fn run_plan(plan: &CvPlan, cell: Cell, run_id: String) -> RunPlan {
     }
 }
 
+/// What is known of a run before its actor starts. One whose first actor was lost was begun, whatever the journal knew before.
+pub(crate) fn past_of(
+    past: &[Option<PastRun>],
+    run: &RunPlan,
+    index: usize,
+    generation: u32,
+) -> Option<PastRun> {
+    let known = past.get(index).cloned().flatten();
+    known.or_else(|| (generation > 0).then(|| PastRun::of(&run.run_id)))
+}
+
 /// How a run ended that never came back.
 pub(super) fn unfinished_run(plan: &RunPlan, status: Status, failure: Option<Failure>) -> RunOutcome {
     RunOutcome {
@@ -95,4 +106,19 @@ pub(crate) fn lost_cv(plan: &CvPlan, runs: &[Arc<RunPlan>]) -> CvOutcome {
 
 pub(super) fn lost(message: &str) -> Failure {
     Failure { cause: Cause::Lost, message: message.into(), stderr_tail: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::run_plan;
+
+    #[test]
+    fn a_run_whose_actor_was_lost_goes_on_from_what_it_left() {
+        let run = run_plan("r");
+        assert_eq!(past_of(&[None], &run, 0, 0), None);
+        assert_eq!(past_of(&[None], &run, 0, 1), Some(PastRun::of(&run.run_id)));
+        let known = PastRun { retried: vec![lost("why")], ..PastRun::of(&run.run_id) };
+        assert_eq!(past_of(&[Some(known.clone())], &run, 0, 1), Some(known));
+    }
 }

@@ -8,7 +8,7 @@ use super::conclude::conclude;
 use super::plans::{lost, unfinished_run};
 use crate::events::Event;
 use crate::failure_limit;
-use crate::journal::PastRun;
+use crate::journal::{PastRun, Record};
 use crate::limits::RESTARTS_RUN_ACTOR;
 use crate::outcome::{CvOutcome, Failure, RunOutcome, Status};
 use crate::plan::{CvPlan, RunPlan};
@@ -91,7 +91,7 @@ enum Table {
 
 /// The state of one cv.
 #[derive(Debug, Clone)]
-pub(super) struct State {
+pub(crate) struct State {
     plan: Arc<CvPlan>,
     runs: Vec<Arc<RunPlan>>,
     cells: Vec<CellIs>,
@@ -107,7 +107,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(plan: Arc<CvPlan>, runs: Vec<Arc<RunPlan>>, at_once: u32, leased_by: LeasedBy) -> Self {
+    pub(crate) fn new(plan: Arc<CvPlan>, runs: Vec<Arc<RunPlan>>, at_once: u32, leased_by: LeasedBy) -> Self {
         let cells = vec![CellIs::Waiting; runs.len()];
         Self {
             plan,
@@ -126,7 +126,7 @@ impl State {
     }
 
     /// Recalls how cells ended that an earlier process ran, before the cv begins.
-    pub(super) fn recall(&mut self, past: &[Option<PastRun>]) {
+    pub(crate) fn recall(&mut self, past: &[Option<PastRun>]) {
         let ended = self.runs.iter().zip(past).map(|(run, past)| past.as_ref()?.outcome_of(run));
         let ended: Vec<Option<RunOutcome>> = ended.collect();
         for (index, outcome) in ended.into_iter().enumerate() {
@@ -136,14 +136,15 @@ impl State {
         }
     }
 
-    /// Whether somebody asked for a stop: a run that ends as cancelled then is not over for good.
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stop.is_some()
+    /// What is kept of the end of a run. One that the stop of its job ended is not over: it is gone on with.
+    pub(crate) fn record_of_end(&self, run: &RunOutcome) -> Option<Record> {
+        let is_cut = run.status == Status::Cancelled && self.stop.is_some();
+        (!is_cut).then(|| Record::RunEnded(Box::new(run.clone())))
     }
 
     /// Takes one input to the effects it causes.
     #[must_use = "an effect left unperformed is a lost message"]
-    pub(super) fn apply(&mut self, input: Input) -> Vec<Effect> {
+    pub(crate) fn apply(&mut self, input: Input) -> Vec<Effect> {
         match (self.phase, input) {
             (Phase::Idle, Input::Begin) => self.begin(),
             (Phase::WaitingForLease, Input::LeaseGranted) => {

@@ -100,7 +100,7 @@ fn append(writer: &mut JournalWriter, orders: &[Order]) -> Result<(), Unwritten>
 }
 
 /// Ends and changes are on the disk before anybody hears of them, for tables and users remember them too.
-fn durability(record: &Record) -> Durability {
+pub(crate) fn durability(record: &Record) -> Durability {
     match record {
         Record::Job(_) | Record::Changed { .. } | Record::RunEnded(_) | Record::Ended { .. } => {
             Durability::Power

@@ -15,6 +15,8 @@ mod past;
 mod record;
 
 pub use error::HistoryError;
+#[cfg(test)]
+pub(crate) use line::durability;
 pub use line::{JournalLine, Ledger};
 pub use past::{Past, PastRetrain, PastRun, Step};
 pub use record::{JobPlan, JobRecord, Opened, PlannedRun, Record, Reopened, decode, encode, history};

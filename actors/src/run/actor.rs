@@ -219,11 +219,8 @@ impl RunActor {
         }));
     }
 
-    /// Keeps a failed attempt, so that a resumed run is not tried more often than another. That it can not be kept is told
-    /// when the run's end can not be.
-    fn keep_retry(&self, event: &Event, ctx: &mut Context<Self>) {
-        let Event::RunRetried { run_id, failure, .. } = event else { return };
-        let record = journal::Record::RunRetried { run_id: run_id.clone(), failure: failure.clone() };
+    /// Keeps a failed attempt. That it can not be kept is told when the run's end can not be.
+    fn keep_attempt(&self, record: journal::Record, ctx: &mut Context<Self>) {
         let line = self.journal.clone();
         let append = async move { line.append(vec![record]).await };
         ctx.spawn(append.into_actor(self).map(|written, run, _| {
@@ -303,6 +300,9 @@ impl Stepwise for RunActor {
     }
 
     fn perform(&mut self, effect: Effect, ctx: &mut Context<Self>) {
+        if let Some(record) = effect.record() {
+            self.keep_attempt(record, ctx);
+        }
         match effect {
             Effect::AcquireLease(room) => self.acquire(room, ctx),
             Effect::WithdrawRequest => {
@@ -335,10 +335,7 @@ impl Stepwise for RunActor {
             Effect::Track(points) => self.track(Record::Points(points), ctx),
             Effect::TrackFigures(figures) => self.track(Record::Figures(figures), ctx),
             Effect::TrackPrinted(lines) => self.track(Record::Printed(lines), ctx),
-            Effect::Publish(event) => {
-                self.keep_retry(&event, ctx);
-                self.publish(event, ctx);
-            }
+            Effect::Publish(event) => self.publish(event, ctx),
             Effect::CloseTracker(outcome) => self.close_tracker(outcome, ctx),
             Effect::Report => self.report(ctx),
             Effect::CountLate(what) => {

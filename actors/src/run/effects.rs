@@ -4,6 +4,7 @@ use engine_devices::ExitReport;
 use engine_tracking::{Figure, MetricPoint};
 
 use crate::events::Event;
+use crate::journal::Record;
 use crate::outcome::{Cause, Failure, RunOutcome};
 use crate::protocol::FromWorker;
 use crate::stop::StopMode;
@@ -55,7 +56,7 @@ pub(crate) enum Timer {
 }
 
 impl Timer {
-    pub(super) const ALL: [Self; 5] = [Self::Progress, Self::Beat, Self::Stop, Self::Kill, Self::Backoff];
+    pub(crate) const ALL: [Self; 5] = [Self::Progress, Self::Beat, Self::Stop, Self::Kill, Self::Backoff];
 }
 
 /// How much of a device an attempt asks for.
@@ -110,6 +111,18 @@ pub(crate) enum Effect {
     Report,
     /// An input that came too late or twice, by name.
     CountLate(&'static str),
+}
+
+impl Effect {
+    /// What is to stand in the journal of it: a failed attempt, so that a resumed run is not tried more often than another.
+    pub(crate) fn record(&self) -> Option<Record> {
+        match self {
+            Self::Publish(Event::RunRetried { run_id, failure, .. }) => {
+                Some(Record::RunRetried { run_id: run_id.clone(), failure: failure.clone() })
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Input {

@@ -25,3 +25,9 @@ pub use actor::RunActor;
 pub use diagnose::diagnose;
 pub(crate) use memory::DeviceMemory;
 pub use messages::StartRun;
+
+#[cfg(test)]
+pub(crate) use {
+    effects::{Effect, Input, Room, Timer},
+    state::{LeasedFrom, State},
+};

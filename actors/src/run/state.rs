@@ -43,7 +43,7 @@ pub(super) enum Phase {
 
 /// Whose lease the run uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LeasedFrom {
+pub(crate) enum LeasedFrom {
     /// Its own, acquired for each attempt.
     Manager,
     /// Its cv's, kept over all attempts.
@@ -68,7 +68,7 @@ enum WorkerIs {
 
 /// The state of one run.
 #[derive(Debug, Clone)]
-pub(super) struct State {
+pub(crate) struct State {
     plan: Arc<RunPlan>,
     scoring: Option<Arc<Scoring>>,
     leased_from: LeasedFrom,
@@ -92,7 +92,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(plan: Arc<RunPlan>, scoring: Option<Arc<Scoring>>, leased_from: LeasedFrom) -> Self {
+    pub(crate) fn new(plan: Arc<RunPlan>, scoring: Option<Arc<Scoring>>, leased_from: LeasedFrom) -> Self {
         Self {
             plan,
             scoring,
@@ -119,7 +119,7 @@ impl State {
 
     /// Recalls the attempts that failed under an earlier process, before the run begins. The attempt that process did not see
     /// the end of is none: nothing failed.
-    pub(super) fn recall(&mut self, past: &PastRun) {
+    pub(crate) fn recall(&mut self, past: &PastRun) {
         for failure in &past.retried {
             self.attempts += 1;
             // Whether it may was answered then; this counts what is used up.
@@ -135,7 +135,7 @@ impl State {
 
     /// Takes one input to the effects it causes.
     #[must_use = "an effect left unperformed is a lost message"]
-    pub(super) fn apply(&mut self, input: Input) -> Vec<Effect> {
+    pub(crate) fn apply(&mut self, input: Input) -> Vec<Effect> {
         match (self.phase, input) {
             (Phase::Idle, Input::Begin) => self.begin(),
             (Phase::WaitingForLease, Input::LeaseGranted { device }) => self.launch(device),
@@ -341,7 +341,11 @@ impl State {
                 let why = Some(why).filter(|why| !why.cause.is_loss()).or(self.last_failure.take());
                 self.end(Status::Cancelled, why)
             }
-            Verdict::Failed(why) if self.may_retry(why.cause) => self.back_off(why),
+            Verdict::Failed(why) if self.may_retry(why.cause) => match self.stop {
+                None => self.back_off(why),
+                // Nothing starts in a job that drains: whoever resumes it tries again.
+                Some(_) => self.end(Status::Cancelled, Some(why)),
+            },
             Verdict::Failed(why) => self.end(Status::Failed, Some(why)),
         });
         effects
@@ -365,7 +369,7 @@ impl State {
             cause if cause.is_out_of_memory() => (&mut self.out_of_memory, RETRIES_OUT_OF_MEMORY),
             _ => return false,
         };
-        if self.stop.is_some() || *used >= limit {
+        if *used >= limit {
             return false;
         }
         *used += 1;

@@ -8,15 +8,16 @@ use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFutu
 use tokio::sync::oneshot;
 
 use super::StartTune;
-use super::plans::{cv_plan, retrain_plan};
+use super::plans::{PlannedRetrain, cv_plan, plan_retrain};
+use super::recall::{Search, recall};
 use super::state::{Effect, Input, State};
-use crate::cv::{CvActor, Planned, StartCv, lost_cv, plan_runs, recalled_outcome};
+use crate::cv::{CvActor, Planned, StartCv, lost_cv, plan_runs};
 use crate::events::Event;
-use crate::journal::{JournalLine, Ledger, Past, Record, Step};
+use crate::journal::{JournalLine, Ledger, Past, Record};
 use crate::limits::UNUSED_MAILBOX;
-use crate::outcome::{CvOutcome, RunOutcome, Status, TuneOutcome};
+use crate::outcome::{CvOutcome, RunOutcome, TuneOutcome};
 use crate::plan::{CvPlan, Hyperparameters, TunePlan};
-use crate::ports::{Sampler, draw_ids};
+use crate::ports::Sampler;
 use crate::run::{RunActor, StartRun};
 use crate::sink::TuneClosed;
 use crate::stepwise::{Desk, Inputs, Journalled, Stepwise, Stoppable, listen_for_stop};
@@ -35,6 +36,8 @@ pub struct TuneActor {
     outcome: Option<oneshot::Sender<TuneOutcome>>,
     stop: Option<StopSignal>,
     desk: Desk<Input>,
+    /// The trial that the sampler is to be asked for once it was told of everything that waits to be kept.
+    asked: Option<u32>,
     late: u64,
 }
 
@@ -59,6 +62,7 @@ impl TuneActor {
             outcome: Some(start.outcome),
             stop: Some(start.stop),
             desk: Desk::default(),
+            asked: None,
             late: 0,
         };
         if let Some(past) = tune.ledger.past.clone() {
@@ -67,41 +71,15 @@ impl TuneActor {
         tune
     }
 
-    /// Takes state and sampler through what an earlier process went through, in its order.
+    /// Takes state and sampler through what an earlier process went through.
     fn recall(&mut self, past: &Past) {
-        let mut proposed: Vec<Hyperparameters> = Vec::new();
-        let mut differs = false;
-        for step in past.steps() {
-            match step {
-                Step::Proposed(hyperparameters) => {
-                    let trial = u32::try_from(proposed.len()).unwrap_or(u32::MAX);
-                    // Asked again, the sampler comes to the same state; what was tried stays what it was.
-                    differs |= self.sampler.propose(trial).as_ref() != Some(hyperparameters);
-                    proposed.push(hyperparameters.clone());
-                    self.state.recall_proposed(hyperparameters.clone());
-                }
-                Step::CvEnded(hp_index) => {
-                    let index = *hp_index as usize;
-                    let Some(hyperparameters) = proposed.get(index) else { continue };
-                    let plan = Arc::new(cv_plan(&self.plan, index, hyperparameters.clone()));
-                    let planned = plan_runs(&plan, Some(past), &self.wiring.ids);
-                    let outcome = recalled_outcome(plan, planned.runs, &planned.past);
-                    // It has more to do than it had, and is taken up again.
-                    let Some(outcome) = outcome else { continue };
-                    for effect in self.state.recall_ended(index, outcome) {
-                        if let Effect::TellSampler { trial, score } = effect {
-                            self.sampler.tell(trial, score);
-                        }
-                    }
-                }
-            }
-        }
-        if differs {
+        let Self { state, plan, sampler, wiring, .. } = self;
+        if recall(state, plan, sampler.as_mut(), past, &wiring.ids) == Search::Differs {
             let message = format!(
                 "the search of `{}` proposes otherwise than it did before: what was tried stays as it was",
-                self.plan.tune_name
+                plan.tune_name
             );
-            self.wiring.bus.publish(Event::Warned { message });
+            wiring.bus.publish(Event::Warned { message });
         }
     }
 
@@ -131,14 +109,16 @@ impl TuneActor {
         }));
     }
 
-    /// Keeps the end of a cv and hears of it. One that the stop of its tune ended is not over: it is gone on with.
+    /// Keeps the end of a cv, if it is one, and hears of it.
     fn cv_ended(&mut self, index: usize, outcome: Box<CvOutcome>, ctx: &mut Context<Self>) {
-        let (hp_index, status, score) = (outcome.hp_index, outcome.status, outcome.score);
-        let input = Input::CvEnded { index, outcome };
-        if status == Status::Cancelled {
-            self.take(input, ctx);
-        } else {
-            self.keep(Record::CvEnded { hp_index, status, score }, input, ctx);
+        let record = self.state.record_of_cv(&outcome);
+        self.keep_if(record, Input::CvEnded { index, outcome }, ctx);
+    }
+
+    fn keep_if(&mut self, record: Option<Record>, input: Input, ctx: &mut Context<Self>) {
+        match record {
+            Some(record) => self.keep(record, input, ctx),
+            None => self.take(input, ctx),
         }
     }
 
@@ -156,21 +136,25 @@ impl TuneActor {
         }));
     }
 
+    /// Asks the sampler once the journal knows of everything it is told: the order of the records is the order in which it is
+    /// told and asked, and a resumed search goes through the same.
+    fn ask_sampler(&mut self, ctx: &mut Context<Self>) {
+        if !self.desk.is_clear() {
+            return;
+        }
+        let Some(trial) = self.asked.take() else { return };
+        let hyperparameters = self.sampler.propose(trial);
+        let record =
+            hyperparameters.clone().map(|hyperparameters| Record::Proposed { trial, hyperparameters });
+        self.keep_if(record, Input::Proposed { hyperparameters }, ctx);
+    }
+
     fn start_retrain(&mut self, index: usize, hyperparameters: Hyperparameters, ctx: &mut Context<Self>) {
-        let hp_index = u32::try_from(index).unwrap_or(u32::MAX);
-        let past = self.ledger.past.as_ref().and_then(|past| {
-            // Of another configuration, it is no help to this one.
-            let retrain = past.retrain().filter(|retrain| retrain.hp_index == hp_index)?;
-            past.run(&retrain.run_id).cloned()
-        });
-        let run_id = match &past {
-            Some(past) => past.run_id.clone(),
-            None => draw_ids(&self.wiring.ids, 1).concat(),
-        };
-        let record = past.is_none().then(|| Record::RetrainPlanned { hp_index, run_id: run_id.clone() });
-        let plan = Arc::new(retrain_plan(&self.plan, hyperparameters, run_id));
-        if let Some(outcome) = past.as_ref().and_then(|past| past.outcome_of(&plan)) {
-            self.inputs.push(Input::RetrainEnded { outcome: Box::new(outcome) });
+        let past = self.ledger.past.as_deref();
+        let planned = plan_retrain(&self.plan, index, hyperparameters, past, &self.wiring.ids);
+        let PlannedRetrain { plan, past, ended, record } = planned;
+        if let Some(outcome) = ended {
+            self.inputs.push(Input::RetrainEnded { outcome });
             return;
         }
         let (outcome, told) = oneshot::channel();
@@ -215,10 +199,8 @@ impl TuneActor {
     }
 
     fn retrain_ended(&mut self, outcome: Box<RunOutcome>, ctx: &mut Context<Self>) {
-        let is_cut = outcome.status == Status::Cancelled && self.state.is_stopping();
-        let record = Record::RunEnded(outcome.clone());
-        let input = Input::RetrainEnded { outcome };
-        if is_cut { self.take(input, ctx) } else { self.keep(record, input, ctx) }
+        let record = self.state.record_of_retrain(&outcome);
+        self.keep_if(record, Input::RetrainEnded { outcome }, ctx);
     }
 }
 
@@ -237,15 +219,8 @@ impl Stepwise for TuneActor {
     fn perform(&mut self, effect: Effect, ctx: &mut Context<Self>) {
         match effect {
             Effect::AskSampler { trial } => {
-                let hyperparameters = self.sampler.propose(trial);
-                let record = hyperparameters
-                    .clone()
-                    .map(|hyperparameters| Record::Proposed { trial, hyperparameters });
-                let input = Input::Proposed { hyperparameters };
-                match record {
-                    Some(record) => self.keep(record, input, ctx),
-                    None => self.inputs.push(input),
-                }
+                self.asked = Some(trial);
+                self.ask_sampler(ctx);
             }
             Effect::TellSampler { trial, score } => self.sampler.tell(trial, score),
             Effect::StartCv { index, hyperparameters } => self.start_cv(index, hyperparameters, ctx),
@@ -270,6 +245,10 @@ impl Journalled for TuneActor {
 
     fn desk(&mut self) -> &mut Desk<Input> {
         &mut self.desk
+    }
+
+    fn desk_is_clear(&mut self, ctx: &mut Context<Self>) {
+        self.ask_sampler(ctx);
     }
 
     fn unkept(reason: String) -> Input {

@@ -18,7 +18,15 @@
 mod actor;
 mod messages;
 mod plans;
+mod recall;
 mod state;
 
 pub use actor::TuneActor;
 pub use messages::StartTune;
+
+#[cfg(test)]
+pub(crate) use {
+    plans::{PlannedRetrain, cv_plan, plan_retrain},
+    recall::{Search, recall},
+    state::{Effect, Input, State},
+};

@@ -6,6 +6,7 @@ use super::plans::not_begun;
 use crate::cv::unkept_text;
 use crate::events::Event;
 use crate::failure_limit;
+use crate::journal::Record;
 use crate::outcome::{CvOutcome, RunOutcome, Status, TuneOutcome};
 use crate::plan::{AfterTune, Hyperparameters, TunePlan};
 use crate::stop::StopMode;
@@ -72,7 +73,7 @@ enum CvIs {
 
 /// The state of one tune.
 #[derive(Debug, Clone)]
-pub(super) struct State {
+pub(crate) struct State {
     plan: Arc<TunePlan>,
     at_once: usize,
     phase: Phase,
@@ -84,7 +85,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(plan: Arc<TunePlan>, at_once: u32) -> Self {
+    pub(crate) fn new(plan: Arc<TunePlan>, at_once: u32) -> Self {
         Self {
             plan,
             at_once: usize::try_from(at_once.max(1)).unwrap_or(usize::MAX),
@@ -97,26 +98,33 @@ impl State {
     }
 
     /// Recalls a configuration that was proposed to an earlier process, before the tune begins.
-    pub(super) fn recall_proposed(&mut self, hyperparameters: Hyperparameters) {
+    pub(crate) fn recall_proposed(&mut self, hyperparameters: Hyperparameters) {
         self.cvs.push(CvIs::Waiting(hyperparameters));
     }
 
     /// Recalls how the cv of a configuration ended, and what the sampler was told of it.
-    pub(super) fn recall_ended(&mut self, index: usize, outcome: Box<CvOutcome>) -> Vec<Effect> {
+    pub(crate) fn recall_ended(&mut self, index: usize, outcome: Box<CvOutcome>) -> Vec<Effect> {
         match self.cvs.get(index) {
             Some(CvIs::Waiting(_)) => vec![self.end_cv(index, outcome)],
             _ => vec![Effect::CountLate("cv-ended")],
         }
     }
 
-    /// Whether somebody asked for a stop: what ends as cancelled then is not over for good.
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stop.is_some()
+    /// What is kept of the end of a cv. One that was cancelled is not over: it is gone on with.
+    pub(crate) fn record_of_cv(&self, cv: &CvOutcome) -> Option<Record> {
+        let CvOutcome { hp_index, status, score, .. } = *cv;
+        (status != Status::Cancelled).then_some(Record::CvEnded { hp_index, status, score })
+    }
+
+    /// What is kept of the end of the retrained model's run. One that the stop of its tune ended is not over.
+    pub(crate) fn record_of_retrain(&self, run: &RunOutcome) -> Option<Record> {
+        let is_cut = run.status == Status::Cancelled && self.stop.is_some();
+        (!is_cut).then(|| Record::RunEnded(Box::new(run.clone())))
     }
 
     /// Takes one input to the effects it causes.
     #[must_use = "an effect left unperformed is a lost message"]
-    pub(super) fn apply(&mut self, input: Input) -> Vec<Effect> {
+    pub(crate) fn apply(&mut self, input: Input) -> Vec<Effect> {
         match (self.phase, input) {
             (Phase::Idle, Input::Begin) => self.begin(),
             (Phase::Asking, Input::Proposed { hyperparameters }) => self.proposed(hyperparameters),

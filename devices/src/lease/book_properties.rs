@@ -173,8 +173,10 @@ impl Witness {
     /// Whether this is the unmeasured run of its family that is to be the first.
     fn leads(&self, want: &Want, firsts: &mut BTreeSet<String>) -> bool {
         let Some(family) = Self::family(want) else { return true };
-        let under_way =
-            self.out.values().any(|out| out.is_first && Self::family(&out.asked.want) == Some(family));
+        let under_way = self
+            .out
+            .values()
+            .any(|out| out.is_first && !out.is_revoked && Self::family(&out.asked.want) == Some(family));
         !under_way && firsts.insert(family.clone())
     }
 

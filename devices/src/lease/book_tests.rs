@@ -273,6 +273,19 @@ fn a_run_that_was_not_measured_leaves_its_family_unmeasured() {
 }
 
 #[test]
+fn nobody_waits_for_the_measurement_of_a_run_whose_device_is_gone() {
+    let mut book = by_memory(&[40, 40]);
+    assert_eq!(served(&book.apply(of_family(0, "a"))), [on(0, "cuda:0")]);
+    assert_eq!(book.apply(of_family(1, "a")), []);
+    let effects = book.apply(LeaseEvent::DeviceGone { device: gpu_id(0) });
+    assert_eq!(
+        served(&effects),
+        [on(1, "cuda:1")],
+        "the next one is the first, and the revoked lease is still out"
+    );
+}
+
+#[test]
 fn a_run_without_a_family_is_alone_where_runs_are_packed_by_memory() {
     let mut book = by_memory(&[40]);
     let _ = book.apply(acquire(0));

@@ -276,6 +276,19 @@ fn drain_lets_a_run_finish_but_starts_none() {
 }
 
 #[test]
+fn a_run_that_would_be_tried_again_is_cut_short_by_a_drain_and_has_not_failed() {
+    let drained = |exit| {
+        let mut state = training(LeasedFrom::Manager);
+        let _ = state.apply(Input::Stop(StopMode::Drain));
+        outcome(&state.apply(exited(exit))).clone()
+    };
+    let lost = drained(Exit::Signal(9));
+    assert_eq!((lost.status, lost.failure.map(|why| why.cause)), (Status::Cancelled, Some(Cause::Killed)));
+    assert_eq!(drained(Exit::OutOfMemory).status, Status::Cancelled);
+    assert_eq!(drained(Exit::Code(101)).status, Status::Failed, "a panic comes again");
+}
+
+#[test]
 fn a_stop_while_the_worker_is_being_launched_kills_it_as_soon_as_it_stands() {
     let mut state = state(LeasedFrom::Manager);
     assert_eq!(script(&mut state, [Input::Begin, granted(), Input::Stop(StopMode::Cancel)]), []);

@@ -83,8 +83,12 @@ impl LeaseBook {
     }
 
     fn is_being_measured(&self, family: &str) -> bool {
-        let first =
-            |lease: &Lease| lease.purpose == Purpose::Measure && lease.request.family() == Some(family);
+        // Where the device is gone nothing will have been measured, and the holder itself may wait for another one.
+        let first = |lease: &Lease| {
+            lease.purpose == Purpose::Measure
+                && lease.standing != Standing::Revoked
+                && lease.request.family() == Some(family)
+        };
         self.leases.values().any(first)
     }
 
