@@ -8,7 +8,7 @@ use super::conclude::conclude;
 use super::plans::{lost, unfinished_run};
 use crate::events::Event;
 use crate::failure_limit;
-use crate::journal::{PastRun, Record};
+use crate::journal::{PastRun, Record, end_of};
 use crate::limits::RESTARTS_RUN_ACTOR;
 use crate::outcome::{CvOutcome, Failure, RunOutcome, Status};
 use crate::plan::{CvPlan, RunPlan};
@@ -136,10 +136,9 @@ impl State {
         }
     }
 
-    /// What is kept of the end of a run. One that the stop of its job ended is not over: it is gone on with.
+    /// What is kept of the end of a run.
     pub(crate) fn record_of_end(&self, run: &RunOutcome) -> Option<Record> {
-        let is_cut = run.status == Status::Cancelled && self.stop.is_some();
-        (!is_cut).then(|| Record::RunEnded(Box::new(run.clone())))
+        end_of(run, self.stop.is_some())
     }
 
     /// Takes one input to the effects it causes.

@@ -19,6 +19,7 @@ pub use error::HistoryError;
 pub(crate) use line::durability;
 pub use line::{JournalLine, Ledger};
 pub use past::{Past, PastRetrain, PastRun, Step};
+pub(crate) use record::end_of;
 pub use record::{JobPlan, JobRecord, Opened, PlannedRun, Record, Reopened, decode, encode, history};
 
 /// Name of the journal in the folder of its job.

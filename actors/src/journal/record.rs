@@ -122,6 +122,14 @@ pub enum Record {
     },
 }
 
+/// What is kept of the end of a run: nothing of one that is not over. The stop of its job ended it, or there was never a device
+/// for it; when the job is resumed it is gone on with.
+pub(crate) fn end_of(run: &RunOutcome, stopping: bool) -> Option<Record> {
+    let is_cut = run.status == Status::Cancelled && stopping;
+    let had_no_device = run.status == Status::Failed && run.attempts == 0;
+    (!is_cut && !had_no_device).then(|| Record::RunEnded(Box::new(run.clone())))
+}
+
 /// A record as a journal keeps it: MessagePack with names, in which floats that are not finite survive.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use crate::bus::EventBus;
 use crate::events::Event;
-use crate::journal::{JournalLine, Ledger, Record};
+use crate::journal::{JournalLine, Ledger, Record, end_of};
 use crate::outcome::{CvOutcome, RunOutcome, Status, TuneOutcome};
 use crate::stop::{Hold, StopSignal};
 use crate::wiring::Wiring;
@@ -33,8 +33,7 @@ impl Ending {
     pub(super) fn of_run(self, caller: oneshot::Sender<RunOutcome>) -> oneshot::Sender<RunOutcome> {
         self.before(caller, |run| {
             let cancelled = run.status == Status::Cancelled;
-            let ended = (!cancelled).then(|| Record::RunEnded(Box::new(run.clone())));
-            ended.into_iter().chain([Record::Ended { cancelled }]).collect()
+            end_of(run, true).into_iter().chain([Record::Ended { cancelled }]).collect()
         })
     }
 

@@ -6,7 +6,7 @@ use super::plans::not_begun;
 use crate::cv::unkept_text;
 use crate::events::Event;
 use crate::failure_limit;
-use crate::journal::Record;
+use crate::journal::{Record, end_of};
 use crate::outcome::{CvOutcome, RunOutcome, Status, TuneOutcome};
 use crate::plan::{AfterTune, Hyperparameters, TunePlan};
 use crate::stop::StopMode;
@@ -116,10 +116,9 @@ impl State {
         (status != Status::Cancelled).then_some(Record::CvEnded { hp_index, status, score })
     }
 
-    /// What is kept of the end of the retrained model's run. One that the stop of its tune ended is not over.
+    /// What is kept of the end of the retrained model's run.
     pub(crate) fn record_of_retrain(&self, run: &RunOutcome) -> Option<Record> {
-        let is_cut = run.status == Status::Cancelled && self.stop.is_some();
-        (!is_cut).then(|| Record::RunEnded(Box::new(run.clone())))
+        end_of(run, self.stop.is_some())
     }
 
     /// Takes one input to the effects it causes.
