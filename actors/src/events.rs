@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use engine_tracking::Metrics;
+use engine_tracking::{Metrics, RunPlace};
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::{Failure, Status};
@@ -147,6 +147,10 @@ pub enum Event {
         parameters: u64,
         /// Where the arithmetic runs, in words.
         device: String,
+        /// The first place that is logged anew; what was logged there, behind it or after it is of no account any more. `None`
+        /// where the run begins anew.
+        #[serde(default)]
+        from: Option<RunPlace>,
     },
     /// A run can be looked at somewhere: told by a back end of tracking, once it knows.
     RunTracked {

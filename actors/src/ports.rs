@@ -66,7 +66,8 @@ pub trait Tracker: Send {
     /// Whatever keeps the back end from taking them.
     fn points(&mut self, points: &[MetricPoint]) -> Result<(), TrackerError>;
 
-    /// Something happened to the run.
+    /// Something happened to the run. [`Event::RunPrepared`] says from where on values and figures come anew: what the back end
+    /// holds from there on is to give way to them, or to be left as it is and not to be added to twice.
     ///
     /// # Errors
     /// Whatever keeps the back end from taking it.
@@ -94,6 +95,15 @@ pub trait Tracker: Send {
     /// # Errors
     /// Whatever keeps the back end from taking them.
     fn system(&mut self, _sample: &Metrics) -> Result<(), TrackerError> {
+        Ok(())
+    }
+
+    /// The run is about to write a checkpoint, and waits: on return, what was given before must outlive the engine and, where
+    /// that costs little, the machine. Nothing, for a back end that keeps what it is given at once.
+    ///
+    /// # Errors
+    /// Whatever keeps the back end from keeping what it was given.
+    fn settle(&mut self) -> Result<(), TrackerError> {
         Ok(())
     }
 

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use engine_devices::Grant;
-use engine_tracking::{Figure, MetricPoint, Metrics};
+use engine_tracking::{Figure, MetricPoint, Metrics, RunPlace};
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::Failure;
@@ -25,6 +25,8 @@ pub enum ToWorker {
     /// Write the `last` checkpoint before the next step, and go on. Twice is once, unless one was written between; ignored
     /// where nothing is trained.
     Checkpoint,
+    /// All that was said before the last `Settle` is kept. Answers it, once; nobody waits for another.
+    Settled,
 }
 
 /// A run and the place it may use.
@@ -63,7 +65,15 @@ pub enum FromWorker {
         parameters: u64,
         /// Where the arithmetic runs, in words: `libtorch cpu, 1 thread`.
         device: String,
+        /// The first place that is logged anew: what was logged there, behind it or after it is of no account any more. `None`:
+        /// the run begins anew, and nothing that was logged before is of account.
+        from: Option<RunPlace>,
+        /// Metrics last logged before that place.
+        metrics: Metrics,
     },
+    /// A checkpoint is about to be written: answered by `Settled` once all that was said before is in the run's files, so that
+    /// no checkpoint holds more than they do. The worker waits, and says nothing but beats meanwhile.
+    Settle,
     /// Where the run is; at most four times a second.
     Progress(Progress),
     /// Values to log, in order; batched by the worker.

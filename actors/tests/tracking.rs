@@ -10,6 +10,7 @@
 #[path = "tree/support.rs"]
 mod support;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,9 +22,9 @@ use engine_actors::plan::{FailedCells, RunPlan};
 use engine_actors::ports::{RunLine, Tracker, TrackerError, TrackerFactory};
 use engine_actors::protocol::{FromWorker, RunSummary, ToWorker};
 use engine_devices::Strategy;
-use engine_tracking::MetricPoint;
 use engine_tracking::run_info::read_run_infos;
-use support::{Act, Custom, Stage, complete};
+use engine_tracking::{MetricPoint, RunPlace};
+use support::{Act, Custom, Stage, Talk, complete};
 
 /// What a back end does when it is told of such a thing.
 type At<T> = Box<dyn FnMut(&T, &RunLine) + Send>;
@@ -287,4 +288,88 @@ fn what_a_worker_prints_reaches_the_back_ends_up_to_its_end_and_no_file() {
         assert!(!text.contains("loading weights"), "{text}");
     }
     stage.end_with_every_lease_returned(1);
+}
+
+#[test]
+fn track_5_a_worker_that_settles_goes_on_when_every_back_end_has_kept_what_it_said() {
+    let kept = Arc::new(AtomicU64::new(0));
+    let told = Arc::clone(&kept);
+    let custom = tracked(move |_| {
+        let told = Arc::clone(&told);
+        let at_points = Box::new(move |points: &[MetricPoint], _: &RunLine| {
+            // Far longer than an answer takes that does not wait for it.
+            std::thread::sleep(Duration::from_millis(100));
+            told.fetch_add(points.len() as u64, Ordering::Relaxed);
+        });
+        Fake { at_points, ..Fake::default() }
+    });
+    let stage = Stage::custom(Strategy::Auto, 1, custom, move |order, port| {
+        for step in 1..=3 {
+            port.log(0, step, 0.5);
+            port.0.send(FromWorker::Settle).unwrap();
+            assert_eq!(port.hear(), Some(ToWorker::Settled));
+            assert_eq!(kept.load(Ordering::Relaxed), step);
+            let rows = std::fs::read_to_string(order.plan.run_dir.join("metrics.csv")).unwrap();
+            assert_eq!(rows.lines().count() as u64, 1 + step);
+        }
+        complete(0.5)
+    });
+    let outcome = stage.system.run(stage.run_plan("r")).unwrap().wait().unwrap();
+    assert_eq!(outcome.status, Status::Complete, "{:?}", outcome.failure);
+    stage.end_with_every_lease_returned(1);
+}
+
+#[test]
+fn a_worker_that_settles_is_answered_though_a_back_end_is_given_up() {
+    let (open, gate) = sync_channel(0);
+    let timers = Timers { back_end: Duration::from_millis(200), ..Timers::default() };
+    let stage = Stage::custom(Strategy::Auto, 1, Custom { timers, ..blocks(gate) }, |_, port| {
+        port.log(0, 1, 0.5);
+        port.0.send(FromWorker::Settle).unwrap();
+        assert_eq!(port.hear(), Some(ToWorker::Settled));
+        complete(0.5)
+    });
+    let outcome = stage.system.run(stage.run_plan("r")).unwrap().wait().unwrap();
+    assert_eq!(outcome.status, Status::Complete, "{:?}", outcome.failure);
+    stage.end_with_every_lease_returned(1);
+    drop(open);
+}
+
+/// The first worker is lost behind its checkpoint, the second goes on from there, the third begins anew.
+#[test]
+fn rows_that_come_anew_take_the_place_of_those_of_the_worker_that_was_lost() {
+    let stage = Stage::new(Strategy::Auto, 1, |order, port| {
+        let prepared = |from, iou: f64| FromWorker::Prepared {
+            train_samples: 8,
+            val_samples: 2,
+            parameters: 1,
+            device: "cpu:0".into(),
+            from,
+            metrics: [("val/iou".to_owned(), iou)].into(),
+        };
+        match order.attempt {
+            1 => (1..=4).for_each(|step| port.log(0, step, 0.1)),
+            2 => {
+                port.0.send(prepared(Some(RunPlace { epoch: 0, step: 3 }), 0.1)).unwrap();
+                port.log(0, 3, 0.3);
+            }
+            _ => port.log(1, 1, 0.5),
+        }
+        let rows = |port: &mut Talk| {
+            port.0.send(FromWorker::Settle).unwrap();
+            assert_eq!(port.hear(), Some(ToWorker::Settled));
+            std::fs::read_to_string(order.plan.run_dir.join("metrics.csv")).unwrap()
+        };
+        let expected = match order.attempt {
+            1 => "epoch,step,val/iou\n0,1,0.1\n0,2,0.1\n0,3,0.1\n0,4,0.1\n",
+            // Every worker of the stage says first that it begins anew.
+            2 => "epoch,step,val/iou\n0,3,0.3\n",
+            _ => "epoch,step,val/iou\n1,1,0.5\n",
+        };
+        assert_eq!(rows(port), expected);
+        if order.attempt < 3 { Act::Leave } else { complete(0.5) }
+    });
+    let outcome = stage.system.run(stage.run_plan("r")).unwrap().wait().unwrap();
+    assert_eq!((outcome.status, outcome.attempts), (Status::Complete, 3), "{:?}", outcome.failure);
+    stage.end_with_every_lease_returned(3);
 }

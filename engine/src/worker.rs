@@ -13,7 +13,7 @@ use engine_devices::{
     AfterWork, ThreadLauncher, WorkerPort, WorkerReceiver, WorkerSender, attach_process, is_worker_process,
 };
 
-use crate::workload::{RunContext, Workload};
+use crate::workload::{Answers, RunContext, Workload};
 
 /// Makes this process a worker if the engine started it as one.
 ///
@@ -87,8 +87,8 @@ fn serve(port: WorkerPort<ToWorker, FromWorker>, workload: &dyn Workload) {
         if voice.send(hello).is_err() {
             return;
         }
-        let Ok(Given { order, asked }) = given.recv() else { return };
-        let end = run(workload, &order, asked, &voice);
+        let Ok(given) = given.recv() else { return };
+        let end = run(workload, given, &voice);
         desk.clear();
         let wish = match &end {
             Ok(summary) if !summary.stopped => AfterWork::Rests,
@@ -107,53 +107,68 @@ fn serve(port: WorkerPort<ToWorker, FromWorker>, workload: &dyn Workload) {
 /// A run to be done, and what it looks at to see what is asked of it.
 struct Given {
     order: Box<RunOrder>,
-    asked: Asked,
+    ears: Ears,
 }
 
-/// What is asked of a run while it lasts.
+/// Where a run hears what is said to it.
 #[derive(Clone, Default)]
-struct Asked {
+struct Ears {
     stop: Arc<AtomicBool>,
     checkpoint: Arc<AtomicBool>,
+    answers: Arc<Answers>,
 }
 
 /// The run under way, as the listening thread knows it.
 #[derive(Default)]
 struct Desk {
-    of_run: Mutex<Option<Asked>>,
+    ears: Mutex<Option<Ears>>,
 }
 
 impl Desk {
-    fn asked_of_run(&self) -> MutexGuard<'_, Option<Asked>> {
-        self.of_run.lock().unwrap_or_else(PoisonError::into_inner)
+    fn ears_of_run(&self) -> MutexGuard<'_, Option<Ears>> {
+        self.ears.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes an order that has come; none if a run is under way.
     fn take(&self, order: Box<RunOrder>) -> Option<Given> {
-        let mut of_run = self.asked_of_run();
-        if of_run.is_some() {
+        let mut ears_of_run = self.ears_of_run();
+        if ears_of_run.is_some() {
             return None;
         }
-        let asked = Asked::default();
-        *of_run = Some(asked.clone());
-        Some(Given { order, asked })
+        let ears = ears_of_run.insert(Ears::default()).clone();
+        Some(Given { order, ears })
     }
 
     fn clear(&self) {
-        self.asked_of_run().take();
+        self.ears_of_run().take();
     }
 
     /// Asks the run under way to stop; without one nobody is asked.
     fn stop(&self) {
-        if let Some(asked) = &*self.asked_of_run() {
-            asked.stop.store(true, Ordering::Relaxed);
+        if let Some(ears) = &*self.ears_of_run() {
+            ears.stop.store(true, Ordering::Relaxed);
         }
     }
 
     /// Asks the run under way for a checkpoint; without one nobody is asked.
     fn checkpoint(&self) {
-        if let Some(asked) = &*self.asked_of_run() {
-            asked.checkpoint.store(true, Ordering::Relaxed);
+        if let Some(ears) = &*self.ears_of_run() {
+            ears.checkpoint.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// What the run under way waits for is kept.
+    fn settled(&self) {
+        if let Some(ears) = &*self.ears_of_run() {
+            ears.answers.answer();
+        }
+    }
+
+    /// The engine is gone: the run is to stop, and waits for no answer.
+    fn close(&self) {
+        self.stop();
+        if let Some(ears) = &*self.ears_of_run() {
+            ears.answers.end();
         }
     }
 }
@@ -164,6 +179,7 @@ fn listen(mut ears: WorkerReceiver<ToWorker>, desk: &Desk, orders: &Sender<Given
         match message {
             ToWorker::Stop => desk.stop(),
             ToWorker::Checkpoint => desk.checkpoint(),
+            ToWorker::Settled => desk.settled(),
             ToWorker::Start(order) => match desk.take(order) {
                 // Nobody waits for an order any more: the worker has left.
                 Some(given) => drop(orders.send(given)),
@@ -171,23 +187,23 @@ fn listen(mut ears: WorkerReceiver<ToWorker>, desk: &Desk, orders: &Sender<Given
             },
         }
     }
-    desk.stop();
+    desk.close();
 }
 
 /// Does one run, beating while it lasts.
 fn run(
     workload: &dyn Workload,
-    order: &RunOrder,
-    asked: Asked,
+    Given { order, ears }: Given,
     voice: &WorkerSender<FromWorker>,
 ) -> Result<RunSummary, Failure> {
     let speaker = voice.clone();
     let context = RunContext::new(
         // A closed pipe means that the engine is gone: the run is told to stop by its listener.
         move |message| drop(speaker.send(message)),
-        asked.stop,
+        ears.stop,
     )
-    .with_checkpoints(asked.checkpoint);
+    .with_checkpoints(ears.checkpoint)
+    .answered(ears.answers);
     let (alive, ended) = bounded::<()>(0);
     let pulse = voice.clone();
     let beater = std::thread::Builder::new().name("engine-beat".into()).spawn(move || {
@@ -200,7 +216,7 @@ fn run(
     if let Err(error) = &beater {
         context.warn(format!("the worker does not beat, for its thread could not be started: {error}"));
     }
-    let result = workload.run(order, &context);
+    let result = workload.run(&order, &context);
     context.flush();
     drop(alive);
     // A beat that came after the last word would be heard as the next run's.

@@ -1,13 +1,12 @@
 //! What a run does: the trait a workload implements, and the context it speaks through.
 
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use engine_actors::outcome::Failure;
 use engine_actors::protocol::{FromWorker, Progress, RunOrder, RunSummary};
-use engine_tracking::{Figure, MetricPoint, Metrics};
+use engine_tracking::{Figure, MetricPoint, Metrics, RunPlace};
 
 /// Points are sent at the latest after this long, so that a display lags by no more.
 const FLUSH_AFTER: Duration = Duration::from_millis(250);
@@ -33,6 +32,63 @@ pub struct RunContext {
     stop: Arc<AtomicBool>,
     checkpoint: Arc<AtomicBool>,
     pending: Mutex<Pending>,
+    /// Where the engine's answers come in; none where nobody answers.
+    answers: Option<Arc<Answers>>,
+}
+
+/// Whether what a run said is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// It is.
+    Yes,
+    /// There is nobody to keep it.
+    No,
+}
+
+/// The engine's answers to [`RunContext::settle`].
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    count: Mutex<Count>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    asked: u64,
+    answered: u64,
+    is_over: bool,
+}
+
+impl Answers {
+    fn ask(&self) -> u64 {
+        let mut count = self.count();
+        count.asked += 1;
+        count.asked
+    }
+
+    fn wait(&self, asked: u64) -> Kept {
+        let open = |count: &mut Count| count.answered < asked && !count.is_over;
+        let count = self.changed.wait_while(self.count(), open).unwrap_or_else(PoisonError::into_inner);
+        if count.answered >= asked { Kept::Yes } else { Kept::No }
+    }
+
+    /// An answer has come.
+    pub(crate) fn answer(&self) {
+        let mut count = self.count();
+        // One more than was asked is nobody's.
+        count.answered = (count.answered + 1).min(count.asked);
+        self.changed.notify_all();
+    }
+
+    /// None comes any more.
+    pub(crate) fn end(&self) {
+        self.count().is_over = true;
+        self.changed.notify_all();
+    }
+
+    fn count(&self) -> MutexGuard<'_, Count> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 struct Pending {
@@ -45,13 +101,25 @@ impl RunContext {
     /// A context that hands messages to `send` and reads `stop`.
     pub fn new(send: impl Fn(FromWorker) + Send + Sync + 'static, stop: Arc<AtomicBool>) -> Self {
         let pending = Pending { points: Vec::new(), points_since: Instant::now(), progress_at: None };
-        Self { send: Box::new(send), stop, checkpoint: Arc::default(), pending: Mutex::new(pending) }
+        Self {
+            send: Box::new(send),
+            stop,
+            checkpoint: Arc::default(),
+            pending: Mutex::new(pending),
+            answers: None,
+        }
     }
 
     /// The same, that takes requests for checkpoints from `asked`.
     #[must_use]
     pub fn with_checkpoints(self, asked: Arc<AtomicBool>) -> Self {
         Self { checkpoint: asked, ..self }
+    }
+
+    /// A context whose [`RunContext::settle`] is answered.
+    pub(crate) fn answered(mut self, answers: Arc<Answers>) -> Self {
+        self.answers = Some(answers);
+        self
     }
 
     /// Whether the run should finish its step, write its `last` checkpoint and return.
@@ -70,9 +138,41 @@ impl RunContext {
         Self::new(|_| {}, Arc::clone(&self.stop)).with_checkpoints(Arc::clone(&self.checkpoint))
     }
 
-    /// Data and model stand.
+    /// Data and model stand, and the run begins anew: what an attempt before it logged is of no account.
     pub fn prepared(&self, train_samples: u64, val_samples: u64, parameters: u64, device: String) {
-        self.tell(FromWorker::Prepared { train_samples, val_samples, parameters, device });
+        let (from, metrics) = (None, Metrics::new());
+        self.tell(FromWorker::Prepared { train_samples, val_samples, parameters, device, from, metrics });
+    }
+
+    /// As [`RunContext::prepared`], for a run that goes on: `from` is the first place it logs anew, and `metrics` are those last
+    /// logged before it. In `metrics.csv` the rows at that place, behind it, and from the first that steps back, give way; so log
+    /// in the order of places, and afterwards what belongs to the whole, as a test of the best weights.
+    pub fn goes_on(
+        &self,
+        (from, metrics): (RunPlace, Metrics),
+        train_samples: u64,
+        val_samples: u64,
+        parameters: u64,
+        device: String,
+    ) {
+        let from = Some(from);
+        self.tell(FromWorker::Prepared { train_samples, val_samples, parameters, device, from, metrics });
+    }
+
+    /// Waits until all that was said is kept. Call it before a checkpoint is written: one that is on disk then holds nothing
+    /// that the run's records lack, whenever the engine is killed.
+    ///
+    /// [`Kept::No`] if the engine is gone. The checkpoint must not be written then: the attempt that follows goes on from the one
+    /// before it.
+    #[must_use = "a checkpoint ahead of the records leaves a gap in them"]
+    pub fn settle(&self) -> Kept {
+        let Some(answers) = &self.answers else {
+            self.flush();
+            return Kept::Yes;
+        };
+        let asked = answers.ask();
+        self.tell(FromWorker::Settle);
+        answers.wait(asked)
     }
 
     /// Where the run is. Call it every batch: at most four a second are sent.
@@ -165,8 +265,8 @@ impl RunContext {
         (self.send)(message);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -199,5 +299,29 @@ mod tests {
         [2, 3].into_iter().for_each(log);
         context.validated(0, 3, Metrics::new());
         assert_eq!(*said.lock().unwrap(), [vec![1], vec![2, 2, 2], vec![3]]);
+    }
+
+    #[test]
+    fn settling_waits_for_the_answer_and_not_for_an_engine_that_is_gone() {
+        let (said, hears) = crossbeam::channel::bounded(8);
+        let answers = Arc::<Answers>::default();
+        let send = move |message| said.send(message).unwrap();
+        let context = RunContext::new(send, Arc::default()).answered(Arc::clone(&answers));
+        // One that nobody asked for is no answer to what is asked later.
+        answers.answer();
+        context.log(MetricPoint { epoch: 0, step: 1, values: [("loss".to_owned(), 0.5)].into() });
+        std::thread::scope(|scope| {
+            let settling = scope.spawn(|| context.settle());
+            assert!(matches!(hears.recv().unwrap(), FromWorker::Logged(points) if points.len() == 1));
+            assert_eq!(hears.recv().unwrap(), FromWorker::Settle);
+            assert!(!settling.is_finished());
+            answers.answer();
+            assert_eq!(settling.join().unwrap(), Kept::Yes);
+            let settling = scope.spawn(|| context.settle());
+            assert_eq!(hears.recv().unwrap(), FromWorker::Settle);
+            answers.end();
+            assert_eq!(settling.join().unwrap(), Kept::No);
+        });
+        assert_eq!(RunContext::new(|_| {}, Arc::default()).settle(), Kept::Yes, "where nobody answers");
     }
 }

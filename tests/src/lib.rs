@@ -9,6 +9,7 @@ pub mod disk;
 pub mod nvml;
 pub mod peers;
 pub mod probe;
+pub mod same;
 pub mod table;
 pub mod wandb;
 

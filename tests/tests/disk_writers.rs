@@ -252,6 +252,7 @@ fn checkpoint(epoch: u32) -> Checkpoint {
         top_k: TopK::new(Kept::Best(2)),
         monitored: None,
         metrics: [("val/loss".to_owned(), f64::INFINITY)].into(),
+        open_row: None,
         elapsed_secs: 1.5,
         run: RunIdentity {
             run_name: "r".into(),

@@ -10,6 +10,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use engine::data::{SynthConfig, synthesise};
 use engine::segmentation::{FoldMethod, SegmentationSettings, SegmentationWorkload, TestSplit};
@@ -17,9 +18,11 @@ use engine::training::checkpoint::State;
 use engine::workload::{RunContext, Workload};
 use engine_actors::outcome::{Cause, Failure};
 use engine_actors::plan::{Cell, RunPlan, RunTask};
-use engine_actors::protocol::{FromWorker, RunOrder, RunSummary};
+use engine_actors::protocol::{FromWorker, Phase, RunOrder, RunSummary};
 use engine_devices::{DeviceId, DeviceKind, Place};
-use engine_tracking::{Figure, FigureContent, MetricPoint, Metrics};
+use engine_tests::same::assert_same;
+use engine_tracking::csv::MetricsCsv;
+use engine_tracking::{Figure, FigureContent, MetricPoint, Metrics, RunPlace};
 use serde_json::{Value, json};
 
 /// 18 samples in three folds: 12 to train on in steps of 4, 6 to validate on.
@@ -245,36 +248,91 @@ fn a_run_logs_every_metric_where_it_belongs() {
     assert!(order.plan.run_dir.join("figures/val_curves.json").is_file());
 }
 
+/// Keeps what a run said in its `metrics.csv`, as its tracker would.
+fn keep(order: &RunOrder, told: &Told) {
+    let mut csv = MetricsCsv::create(&order.plan.run_dir.join("metrics.csv")).unwrap();
+    for message in &told.messages {
+        match message {
+            FromWorker::Prepared { from, .. } => csv.go_on_from(*from).unwrap(),
+            FromWorker::Logged(points) => csv.append(points).unwrap(),
+            _ => {}
+        }
+    }
+    csv.close().unwrap();
+}
+
 #[test]
 fn a_stopped_run_that_goes_on_ends_as_if_it_had_never_stopped() {
     let ground = Ground::new();
-    let whole = ground.order("whole", 3);
-    let uninterrupted = run(&whole);
-    let stops: [(&str, StopsAt); 2] = [
+    let order = |folder: &str, log_every: u32| {
+        let mut order = ground.order("run", 3);
+        order.plan.run_dir = ground.dir.path().join(format!("{folder}-{log_every}"));
+        set(&mut order, "log_every_n_steps", json!(log_every));
+        order
+    };
+    let stops: [(&str, StopsAt); 3] = [
         ("in-an-epoch", |message| matches!(message, FromWorker::Progress(_))),
+        ("in-a-validation", |message| {
+            let FromWorker::Progress(progress) = message else { return false };
+            // Progress is told four times a second: so each is.
+            std::thread::sleep(Duration::from_millis(260));
+            progress.phase == Phase::Validate
+        }),
         ("between-epochs", |message| matches!(message, FromWorker::Validated { .. })),
     ];
-    for (name, stops) in stops {
-        let mut order = ground.order(name, 3);
-        let stopped = run_until(&order, stops);
-        assert!(stopped.summary().stopped, "{name}");
-        let state = State::read(&last(&order)).unwrap();
-        assert!(state.step < uninterrupted.summary().steps, "{name}: stopped at step {}", state.step);
+    // With a row for the last step of an epoch, which is that of its end too, and without.
+    for log_every in [1, 2] {
+        let whole = order("whole", log_every);
+        let uninterrupted = run(&whole);
+        keep(&whole, &uninterrupted);
+        for (name, stops) in
+            stops.into_iter().filter(|(name, _)| log_every == 1 || *name == "in-a-validation")
+        {
+            let mut order = order(name, log_every);
+            let stopped = run_until(&order, stops);
+            assert!(stopped.summary().stopped, "{name}");
+            keep(&order, &stopped);
+            let state = State::read(&last(&order)).unwrap();
+            assert!(state.step < uninterrupted.summary().steps, "{name}: stopped at step {}", state.step);
 
-        order.attempt = 2;
-        order.goes_on = true;
-        order.goes_on = true;
-        let resumed = run(&order);
-        assert!(!resumed.summary().stopped, "{name}");
-        assert_eq!(as_bits(&resumed.summary().metrics), as_bits(&uninterrupted.summary().metrics), "{name}");
-        let mut both = stopped.bits();
-        both.extend(resumed.bits());
-        assert_eq!(both, uninterrupted.bits(), "{name}");
-        for file in ["weights.safetensors", "optimizer.safetensors"] {
-            assert!(same_file(&last(&order), &last(&whole), file), "{name}: {file}");
+            order.attempt = 2;
+            order.goes_on = true;
+            let resumed = run(&order);
+            assert!(!resumed.summary().stopped, "{name}");
+            let (ended, wanted) = (resumed.summary(), uninterrupted.summary());
+            assert_eq!(as_bits(&ended.metrics), as_bits(&wanted.metrics), "{name}");
+            keep(&order, &resumed);
+            assert_same(&whole.plan.run_dir, &order.plan.run_dir);
         }
-        assert_eq!(checkpoints(&order), checkpoints(&whole), "{name}");
     }
+}
+
+/// The engine is killed after a checkpoint, and all that was logged behind it comes anew.
+#[test]
+fn what_was_logged_behind_the_checkpoint_gives_way_to_what_is_logged_anew() {
+    let ground = Ground::new();
+    let whole = ground.order("run", 3);
+    keep(&whole, &run(&whole));
+    let mut order = ground.order("run", 3);
+    order.plan.run_dir = ground.dir.path().join("killed");
+    run_until(
+        &order,
+        |message| matches!(message, FromWorker::CheckpointWritten { path, .. } if path.ends_with("last")),
+    );
+    // As if it had gone on, and nothing of it but rows were left.
+    let mut csv = MetricsCsv::create(&order.plan.run_dir.join("metrics.csv")).unwrap();
+    csv.append(&run(&whole).points()).unwrap();
+    csv.close().unwrap();
+    order.attempt = 2;
+    let resumed = run(&order);
+    let from = resumed.messages.iter().find_map(|message| match message {
+        FromWorker::Prepared { from, metrics, .. } => Some((*from, metrics.contains_key("val/loss"))),
+        _ => None,
+    });
+    let place = RunPlace { epoch: 1, step: STEPS_PER_EPOCH + 1 };
+    assert_eq!(from, Some((Some(place), true)), "it knows the metrics of the epoch before");
+    keep(&order, &resumed);
+    assert_same(&whole.plan.run_dir, &order.plan.run_dir);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::atomic::{self, AtomicError};
 use crate::line_file::{LineFile, LineFileError};
-use crate::metric::{self, MetricPoint, Metrics};
+use crate::metric::{self, MetricPoint, Metrics, RunPlace};
 
 /// Columns that stand before the metrics.
 const PLACE_COLUMNS: [&str; 2] = ["epoch", "step"];
@@ -22,8 +22,8 @@ pub enum CsvError {
     /// The file with further columns could not be put in place.
     #[error(transparent)]
     Rewrite(#[from] AtomicError),
-    /// The file could not be read or copied on the way to further columns.
-    #[error("can not copy the metrics written so far to further columns, check the free space of the disk: {}", path.display())]
+    /// The file could not be read or copied on the way to further columns or fewer rows.
+    #[error("can not copy the metrics written so far, check the free space of the disk: {}", path.display())]
     Copy {
         /// The file.
         path: PathBuf,
@@ -48,7 +48,7 @@ pub enum CsvError {
 
 /// The metrics file of one run, added to by one writer.
 ///
-/// Columns are `epoch`, `step`, then the metrics in the order they appear, those that appear together by name. A
+/// Columns are `epoch`, `step`, then the metrics in the order they appear, those that appear in one row by name. A
 /// cell is blank where nothing was logged; values that are not finite are written `nan`, `inf` and `-inf`. A metric
 /// seen for the first time rewrites the file once with a column more; otherwise the cost is that of the new rows.
 #[derive(Debug)]
@@ -81,8 +81,8 @@ impl Columns {
 }
 
 impl MetricsCsv {
-    /// Opens the file, made where there is none. Rows already there stay (a further attempt of the same run goes
-    /// on), except a last one torn by a crash.
+    /// Opens the file, made where there is none. Rows already there stay until [`MetricsCsv::go_on_from`] says which come
+    /// anew, except a last one torn by a crash.
     ///
     /// # Errors
     /// [`CsvError`] if the file can not be opened for writing or holds something else.
@@ -120,6 +120,42 @@ impl MetricsCsv {
         Ok(self.file.append(&lines)?)
     }
 
+    /// Drops the rows that come anew: the first at this place or behind it, or out of the order of places (what follows the
+    /// course of a run steps back: a test of its best weights), and all after that one. Without a place all of them, columns
+    /// included. In one step: a crash leaves the old file or the new one.
+    ///
+    /// # Errors
+    /// [`CsvError`] if the file can not be read or replaced; it then holds what it held.
+    pub fn go_on_from(&mut self, place: Option<RunPlace>) -> Result<(), CsvError> {
+        if self.file.is_empty() {
+            return Ok(());
+        }
+        let path = self.file.path().to_owned();
+        let copied = |source| CsvError::Copy { path: path.clone(), source };
+        let kept = match place {
+            Some(place) => rows_before(&path, place).map_err(copied)?,
+            None => Kept::Rows(0),
+        };
+        let Kept::Rows(kept) = kept else { return Ok(()) };
+        self.file.sync()?;
+        atomic::write(&path, |aside| {
+            if kept == 0 { Ok(()) } else { copy_first(&path, aside, kept).map_err(copied) }
+        })?;
+        self.file = LineFile::open(&path)?;
+        if kept == 0 {
+            self.columns = Columns::default();
+        }
+        Ok(())
+    }
+
+    /// Brings the rows so far to the disk.
+    ///
+    /// # Errors
+    /// [`CsvError::File`] if the disk refuses.
+    pub fn sync(&mut self) -> Result<(), CsvError> {
+        Ok(self.file.sync()?)
+    }
+
     /// Brings the file to the disk.
     ///
     /// # Errors
@@ -128,22 +164,24 @@ impl MetricsCsv {
         Ok(self.file.sync()?)
     }
 
-    fn fresh_names(&self, rows: &[((u32, u64), Metrics)]) -> Result<BTreeSet<String>, CsvError> {
-        let mut fresh = BTreeSet::new();
+    /// In the order of rows, so that columns do not hang on how rows came together.
+    fn fresh_names(&self, rows: &[((u32, u64), Metrics)]) -> Result<Vec<String>, CsvError> {
+        let mut fresh = Vec::new();
+        let mut seen = BTreeSet::new();
         for name in rows.iter().flat_map(|(_, values)| values.keys()) {
-            if self.columns.places.contains_key(name) {
+            if self.columns.places.contains_key(name) || !seen.insert(name) {
                 continue;
             }
             if PLACE_COLUMNS.contains(&name.as_str()) || name.contains(['\n', '\r']) {
                 return Err(CsvError::UnusableName { name: name.clone(), path: self.file.path().to_owned() });
             }
-            fresh.insert(name.clone());
+            fresh.push(name.clone());
         }
         Ok(fresh)
     }
 
     /// Writes the file anew with further columns, blank in the rows already there.
-    fn widen(&mut self, fresh: BTreeSet<String>) -> Result<(), CsvError> {
+    fn widen(&mut self, fresh: Vec<String>) -> Result<(), CsvError> {
         let path = self.file.path().to_owned();
         let padding = ",".repeat(fresh.len());
         let mut wider = Columns::default();
@@ -236,6 +274,48 @@ fn copy_padded(from: &Path, to: &mut File, header: &str, padding: &str) -> io::R
     to.write_all(header.as_bytes())?;
     for line in BufReader::new(File::open(from)?).lines().skip(1) {
         writeln!(to, "{}{padding}", line?)?;
+    }
+    to.flush()
+}
+
+/// How much of a file belongs to a run that goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    All,
+    /// So many of the first rows.
+    Rows(u64),
+}
+
+/// The rows before the first one at this place, behind it, or out of order.
+fn rows_before(path: &Path, place: RunPlace) -> io::Result<Kept> {
+    let mut last = None;
+    for (row, line) in (0..).zip(BufReader::new(File::open(path)?).lines().skip(1)) {
+        let here = place_of(&line?);
+        // A row that can not be read was not written here; nothing is kept behind it.
+        if here.is_none() || here >= Some(place) || here <= last {
+            return Ok(Kept::Rows(row));
+        }
+        last = here;
+    }
+    Ok(Kept::All)
+}
+
+/// The first two cells of a row.
+fn place_of(row: &str) -> Option<RunPlace> {
+    let mut cells = row.splitn(3, ',');
+    let (epoch, step) = (cells.next()?.parse().ok()?, cells.next()?.parse().ok()?);
+    Some(RunPlace { epoch, step })
+}
+
+/// Copies the header and so many rows.
+fn copy_first(from: &Path, to: &mut File, rows: u64) -> io::Result<()> {
+    let mut to = BufWriter::new(to);
+    let mut from = BufReader::new(File::open(from)?);
+    let mut line = Vec::new();
+    for _ in 0..=rows {
+        line.clear();
+        from.read_until(b'\n', &mut line)?;
+        to.write_all(&line)?;
     }
     to.flush()
 }

@@ -123,3 +123,93 @@ proptest! {
         prop_assert_eq!(fields(columns.header().trim_end_matches('\n')), expected);
     }
 }
+
+fn place(epoch: u32, step: u64) -> Option<RunPlace> {
+    Some(RunPlace { epoch, step })
+}
+
+/// Two epochs of two steps and a test of the first one's weights.
+fn course() -> Vec<MetricPoint> {
+    vec![
+        point(0, 1, &[("train", 0.1)]),
+        point(0, 2, &[("train", 0.2), ("val", 0.25)]),
+        point(1, 3, &[("train", 0.3)]),
+        point(1, 4, &[("train", 0.4), ("val", f64::NAN)]),
+    ]
+}
+
+#[test]
+fn a_run_that_goes_on_leaves_the_file_of_one_that_never_stopped() {
+    let (folder, path) = scene();
+    let tested = point(0, 2, &[("test", 0.5)]);
+    let whole = |path: &Path| {
+        let mut csv = MetricsCsv::create(path).unwrap();
+        csv.append(&course()).unwrap();
+        csv.append(std::slice::from_ref(&tested)).unwrap();
+        csv.close().unwrap();
+        text(path)
+    };
+    let expected = whole(&folder.path().join("undisturbed"));
+    // From each place on, however much had been logged by then.
+    for (from, again) in [
+        (None, 0),
+        (place(0, 1), 0),
+        (place(0, 2), 1),
+        (place(0, 3), 2),
+        (place(1, 3), 2),
+        (place(1, 4), 3),
+        (place(2, 5), 4),
+    ] {
+        for logged in again..=5 {
+            drop(fs::remove_file(&path));
+            let mut csv = MetricsCsv::create(&path).unwrap();
+            csv.append(&course()[..logged.min(4)]).unwrap();
+            if logged == 5 {
+                csv.append(std::slice::from_ref(&tested)).unwrap();
+            }
+            drop(csv);
+            let mut csv = MetricsCsv::create(&path).unwrap();
+            csv.go_on_from(from).unwrap();
+            csv.append(&course()[again..]).unwrap();
+            csv.append(std::slice::from_ref(&tested)).unwrap();
+            csv.close().unwrap();
+            assert_eq!(text(&path), expected, "{logged} logged, on from {from:?}");
+        }
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left aside");
+}
+
+#[test]
+fn a_test_at_the_last_place_of_the_course_is_logged_again() {
+    let (_folder, path) = scene();
+    let mut csv = MetricsCsv::create(&path).unwrap();
+    csv.append(&course()).unwrap();
+    let before = text(&path);
+    csv.append(&[point(1, 4, &[("train", 9.0)])]).unwrap();
+    csv.go_on_from(place(2, 5)).unwrap();
+    assert_eq!(text(&path), before);
+}
+
+#[test]
+fn a_run_that_begins_anew_leaves_nothing_of_the_attempt_before() {
+    let (_folder, path) = scene();
+    let mut csv = MetricsCsv::create(&path).unwrap();
+    csv.go_on_from(None).unwrap();
+    csv.append(&[point(0, 1, &[("a", 1.0)])]).unwrap();
+    csv.go_on_from(None).unwrap();
+    assert_eq!(text(&path), "");
+    csv.append(&[point(0, 1, &[("b", 1.0)])]).unwrap();
+    assert_eq!(text(&path), "epoch,step,b\n0,1,1.0\n");
+}
+
+#[test]
+fn columns_do_not_hang_on_how_rows_came_together() {
+    let (folder, path) = scene();
+    let rows = [point(0, 1, &[("z", 1.0)]), point(0, 2, &[("a", 1.0), ("z", 2.0)])];
+    let mut csv = MetricsCsv::create(&path).unwrap();
+    csv.append(&rows).unwrap();
+    let other = folder.path().join("other");
+    let mut one_by_one = MetricsCsv::create(&other).unwrap();
+    rows.iter().for_each(|row| one_by_one.append(std::slice::from_ref(row)).unwrap());
+    assert_eq!(text(&path), text(&other));
+}

@@ -43,7 +43,8 @@ struct Content<'a, S> {
     settings: &'a S,
 }
 
-/// Writes hyperparameters, in their order, and settings, each under its own key, whole or not at all.
+/// Writes hyperparameters, in their order, and settings, each under its own key, whole or not at all. A file that says
+/// just this stays untouched.
 ///
 /// # Errors
 /// [`HparamsError`] if a value has no form in YAML or the file can not be written; a file that was there stays.
@@ -55,6 +56,10 @@ pub fn write(
     let content = Content { version: HPARAMS_VERSION, hyperparameters, settings };
     let text = serde_saphyr::to_string(&content)
         .map_err(|source| HparamsError::Yaml { path: path.to_owned(), source })?;
+    // Whatever keeps it from being read: then it is written.
+    if std::fs::read(path).is_ok_and(|there| there == text.as_bytes()) {
+        return Ok(());
+    }
     atomic::write(path, |file| {
         file.write_all(text.as_bytes())
             .map_err(|source| HparamsError::Write { path: path.to_owned(), source })

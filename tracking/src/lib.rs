@@ -26,4 +26,4 @@ pub mod wandb;
 mod whole_file;
 
 pub use figure::{Figure, FigureContent, ImageFile, Series};
-pub use metric::{MetricPoint, Metrics};
+pub use metric::{MetricPoint, Metrics, RunPlace};

@@ -21,6 +21,18 @@ pub struct MetricPoint {
     pub values: Metrics,
 }
 
+/// A place of a run, in the order of its course: by epoch, then by step.
+///
+/// # Units
+/// As in [`MetricPoint`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RunPlace {
+    /// Epoch, from 0.
+    pub epoch: u32,
+    /// Optimizer steps taken.
+    pub step: u64,
+}
+
 /// One row for each (epoch, step) among the points, in the order these appear, the later value winning. Points without
 /// values leave no row.
 pub(crate) fn rows(points: &[MetricPoint]) -> Vec<((u32, u64), Metrics)> {

@@ -42,6 +42,8 @@ pub struct RunActor {
     unread: Option<WorkerEvents>,
     records: VecDeque<Record>,
     delivery: Delivery,
+    /// Whether the worker waits for all it said to be kept.
+    settling: bool,
     timers: HashMap<Timer, SpawnHandle>,
     tracker: Option<Addr<TrackerActor>>,
     measured: Subject,
@@ -52,7 +54,7 @@ pub struct RunActor {
     late: u64,
 }
 
-/// Whether a record is on its way to the tracker.
+/// Whether a record is on its way to the tracker, or the tracker is waited for to have kept them all.
 ///
 /// While one is, nothing is read from the worker: a slow disk slows the worker, and grows no queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +85,7 @@ impl RunActor {
             unread: None,
             records: VecDeque::new(),
             delivery: Delivery::Idle,
+            settling: false,
             timers: HashMap::new(),
             tracker: None,
             measured: Subject::default(),
@@ -329,12 +332,14 @@ impl Stepwise for RunActor {
             Effect::DropWorker => {
                 self.measured.is_gone();
                 self.worker = None;
+                self.settling = false;
             }
             Effect::Arm(timer) => self.arm(timer, ctx),
             Effect::Disarm(timer) => self.disarm(timer, ctx),
             Effect::Track(points) => self.track(Record::Points(points), ctx),
             Effect::TrackFigures(figures) => self.track(Record::Figures(figures), ctx),
             Effect::TrackPrinted(lines) => self.track(Record::Printed(lines), ctx),
+            Effect::Settle => self.settle(ctx),
             Effect::Publish(event) => self.publish(event, ctx),
             Effect::CloseTracker(outcome) => self.close_tracker(outcome, ctx),
             Effect::Report => self.report(ctx),

@@ -103,6 +103,8 @@ pub(crate) enum Effect {
     TrackFigures(Vec<Figure>),
     /// Hand what the worker printed to the tracker, before anything else is read from it.
     TrackPrinted(Vec<String>),
+    /// Answer the worker once the tracker has kept all it was handed.
+    Settle,
     /// Tell the world.
     Publish(Event),
     /// Close the run's files; the outcome lacks its duration still.

@@ -290,7 +290,7 @@ impl World {
                 let order = |worker| (Edge::ToWorker(worker), Word::Order(worker, Order::Stop));
                 worker.map(order).into_iter().for_each(|(edge, word)| self.send(edge, word));
             }
-            run::Effect::SendCheckpoint => panic!("nobody in this world asks for a checkpoint"),
+            run::Effect::SendCheckpoint | run::Effect::Settle => panic!("nobody in this world asks for it"),
             run::Effect::Kill => {
                 let worker = run.worker;
                 self.kill_worker(worker);

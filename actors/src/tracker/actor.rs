@@ -11,7 +11,7 @@ use super::drive::{Order, Tracking};
 use super::files::file_trackers;
 use super::meter::{Metering, Rhythm, Subject};
 use super::seat::Seat;
-use super::{CloseRun, Track};
+use super::{CloseRun, Settle, Track};
 use crate::bus::EventBus;
 use crate::events::Event;
 use crate::limits::{FIRST_SAMPLE, RUN_LINE_QUEUE, SAMPLE_PERIOD, TRACKER_MAILBOX, TRACKER_QUEUE};
@@ -93,6 +93,22 @@ impl Handler<Track> for TrackerActor {
             }
         };
         AtomicResponse::new(Box::pin(put.into_actor(self)))
+    }
+}
+
+impl Handler<Settle> for TrackerActor {
+    type Result = AtomicResponse<Self, ()>;
+
+    fn handle(&mut self, _: Settle, _ctx: &mut Self::Context) -> Self::Result {
+        let queue = self.queue.clone();
+        let settle = async move {
+            let (settled, done) = oneshot::channel();
+            // Closed already: then there is nothing to wait for.
+            if queue.send(Order::Settle(settled)).await.is_ok() {
+                done.await.unwrap_or_default();
+            }
+        };
+        AtomicResponse::new(Box::pin(settle.into_actor(self)))
     }
 }
 

@@ -40,6 +40,11 @@ impl BackEnds {
         }
     }
 
+    /// What they were given is to outlive the engine.
+    pub(super) fn settle(&mut self) {
+        self.each(|tracker| tracker.settle());
+    }
+
     /// Nothing is to be asked of them afterwards.
     pub(super) fn close(&mut self) {
         self.each(|tracker| tracker.close());

@@ -18,6 +18,7 @@ use crate::ports::{RunLine, TrackerFactory};
 #[derive(Debug)]
 pub(super) enum Order {
     Keep(Record),
+    Settle(oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
 }
 
@@ -69,6 +70,11 @@ impl Tracking {
                 Some(event) = published.recv() => self.log(event).await,
                 order = orders.recv() => match order {
                     Some(Order::Keep(record)) => self.round(&Deed::Keep(Arc::new(record))).await,
+                    Some(Order::Settle(settled)) => {
+                        self.round(&Deed::Settle).await;
+                        // A RunActor that is gone needs no answer.
+                        settled.send(()).unwrap_or_default();
+                    }
                     Some(Order::Close(closed)) => break Some(closed),
                     None => break None,
                 },

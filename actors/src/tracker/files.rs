@@ -8,13 +8,14 @@ use crate::events::Event;
 use crate::plan::RunPlan;
 use crate::ports::{RunLine, Tracker, TrackerError};
 
-/// `hparams.yaml`, `metrics.csv` and `events.jsonl` in the run's folder. A further attempt adds to them.
+/// `hparams.yaml`, `metrics.csv` and `events.jsonl` in the run's folder. A further attempt goes on with them: rows of
+/// `metrics.csv` that come anew give way first.
 #[must_use]
 pub fn file_trackers(_plan: &RunPlan) -> Vec<Box<dyn Tracker>> {
     vec![Box::new(HparamsFile), Box::new(MetricsFile(None)), Box::new(EventsFile(None))]
 }
 
-/// Written at the start, whole.
+/// Written at the start, whole, unless it says the same already.
 struct HparamsFile;
 
 /// Open from [`Tracker::open`] to [`Tracker::close`].
@@ -65,8 +66,15 @@ impl Tracker for MetricsFile {
         Ok(())
     }
 
-    fn event(&mut self, _event: &Event) -> Result<(), TrackerError> {
+    fn event(&mut self, event: &Event) -> Result<(), TrackerError> {
+        if let (Event::RunPrepared { from, .. }, Some(file)) = (event, &mut self.0) {
+            file.go_on_from(*from)?;
+        }
         Ok(())
+    }
+
+    fn settle(&mut self) -> Result<(), TrackerError> {
+        Ok(self.0.as_mut().map_or(Ok(()), MetricsCsv::sync)?)
     }
 
     fn close(&mut self) -> Result<(), TrackerError> {

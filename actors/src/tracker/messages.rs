@@ -29,6 +29,13 @@ pub struct Track(pub Record);
 
 const _: () = assert!(size_of::<Track>() <= 32);
 
+/// Asks until all that was handed on is kept. Sent by the run's RunActor while its worker waits to write a checkpoint.
+///
+/// Answered when every back end that still works has kept it, or was given up. Twice is twice the question.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Settle;
+
 /// The run is over. Sent once by the run's RunActor, after the last record; records after it are dropped.
 ///
 /// Answered when every back end has closed, or was given up. If it never comes, they are closed when the actor is

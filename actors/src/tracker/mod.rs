@@ -2,7 +2,7 @@
 //!
 //! - **Owns** the back ends of one run: those an application adds, each on a named thread of its own, and behind them
 //!   the files in the run's folder, on one more; and a thread that measures machine and worker for them.
-//! - **Hears** [`Track`] for every record and [`CloseRun`] once, from its RunActor. The run is opened when the actor is
+//! - **Hears** [`Track`] for every record, [`Settle`] before a checkpoint and [`CloseRun`] once, from its RunActor. The run is opened when the actor is
 //!   made.
 //! - **Tells** the back ends; publishes `Warned` when it turns one off.
 //!
@@ -17,6 +17,8 @@
 //! - TRACK-4: every back end that works hears all points, figures and printed lines, in the order they came from the
 //!   worker. None is dropped for want of room: a full queue makes the RunActor wait, that makes the worker wait, and
 //!   while it does so its silence is not held against it. Only samples of the machine are dropped.
+//! - TRACK-5: when [`Settle`] is answered, every back end that works has kept what was handed on before it: no checkpoint
+//!   holds more than the run's records do, whenever the engine is killed.
 //!
 //! The queue to the back ends is tokio's bounded channel, not crossbeam's: the arbiter's end must wait without
 //! blocking.
@@ -32,5 +34,5 @@ mod seat;
 pub(crate) use actor::Tracked;
 pub use actor::TrackerActor;
 pub use files::file_trackers;
-pub use messages::{CloseRun, Record, Track};
+pub use messages::{CloseRun, Record, Settle, Track};
 pub(crate) use meter::Subject;

@@ -18,6 +18,7 @@ const CALLS: usize = 1;
 pub(super) enum Deed {
     Open,
     Keep(Arc<Record>),
+    Settle,
     Close,
 }
 
@@ -78,6 +79,7 @@ fn serve(mut back_ends: BackEnds, mut asked: mpsc::Receiver<Call>) {
         match deed {
             Deed::Open => back_ends.open(),
             Deed::Keep(record) => back_ends.record(&record),
+            Deed::Settle => back_ends.settle(),
             Deed::Close => back_ends.close(),
         }
         // Who asked may have given up waiting, and goes on without these.

@@ -303,8 +303,14 @@ fn work(mut port: WorkerPort<ToWorker, FromWorker>, gate: &Gate) {
     let Some(ToWorker::Start(order)) = port.recv() else { return };
     let device = order.grant.device_names();
     gate.enter(&device);
-    let prepared =
-        FromWorker::Prepared { train_samples: 8, val_samples: 2, parameters: 1, device: device.clone() };
+    let prepared = FromWorker::Prepared {
+        train_samples: 8,
+        val_samples: 2,
+        parameters: 1,
+        device: device.clone(),
+        from: None,
+        metrics: engine_tracking::Metrics::new(),
+    };
     let mut is_wanted = port.send(prepared).is_ok();
     while is_wanted && !gate.is_open() {
         std::thread::sleep(Duration::from_millis(2));

@@ -18,7 +18,7 @@ use engine_devices::{
     Accelerator, DeviceInfo, EventSink, Launch, LaunchError, Launcher, RunsPerDevice, Strategy,
     ThreadLauncher, WorkerEvent, WorkerPort, select,
 };
-use engine_tracking::MetricPoint;
+use engine_tracking::{MetricPoint, Metrics};
 use tempfile::TempDir;
 use tokio::sync::broadcast;
 
@@ -39,7 +39,7 @@ pub fn complete(iou: f64) -> Act {
 }
 
 /// A workload's way to talk.
-pub struct Talk(Worker);
+pub struct Talk(pub Worker);
 
 impl Talk {
     pub fn hear(&mut self) -> Option<ToWorker> {
@@ -85,6 +85,12 @@ pub struct Stage {
     leases: broadcast::Receiver<Event>,
 }
 
+/// What a worker says that begins anew.
+pub fn prepared(device: String) -> FromWorker {
+    let metrics = Metrics::new();
+    FromWorker::Prepared { train_samples: 8, val_samples: 2, parameters: 1, device, from: None, metrics }
+}
+
 impl Stage {
     pub fn new(
         strategy: Strategy,
@@ -116,8 +122,7 @@ impl Stage {
             let Some(ToWorker::Start(order)) = port.recv() else { return };
             let on_device = OnDevice::enter(&counted, order.grant.device_names());
             let device = order.grant.device_names();
-            port.send(FromWorker::Prepared { train_samples: 8, val_samples: 2, parameters: 1, device })
-                .unwrap();
+            port.send(prepared(device)).unwrap();
             let mut talk = Talk(port);
             let last = work(&order, &mut talk);
             drop(on_device);

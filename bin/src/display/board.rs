@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use engine::{Event, Phase, Progress};
 
+use super::lines::plural;
+
 /// The metric shown beside a run: the one checkpoints follow.
 pub const SHOWN_METRIC: &str = "val/JaccardIndex";
 
@@ -24,10 +26,45 @@ pub struct Board {
     pub runs: BTreeMap<String, Running>,
     pub runs_done: u32,
     pub runs_expected: u32,
+    /// What an earlier process had done of them, by the cvs that are resumed.
+    recalled: Recalled,
+    /// What is recalled, in one line, to be told with the event that was noted last.
+    pub resumed: Option<String>,
     /// The cv or tune that was called.
     pub called: Option<Called>,
     /// The job is over, what is left of it is sent.
     pub is_sending: bool,
+}
+
+/// What a job that is resumed finds done.
+#[derive(Debug, Default)]
+struct Recalled {
+    cvs: u32,
+    /// Runs of those cvs.
+    runs_of_cvs: u32,
+    /// Runs of cvs that are not over.
+    runs: u32,
+    /// Configurations of the tune; none for a cv.
+    of_cvs: Option<u32>,
+    is_told: bool,
+}
+
+impl Recalled {
+    fn all_runs(&self) -> u32 {
+        self.runs_of_cvs + self.runs
+    }
+
+    /// `resumed: 5 of 12 configurations and 3 runs of the next are done`
+    fn line(&self, runs_expected: u32) -> String {
+        let Some(of_cvs) = self.of_cvs else {
+            return format!("resumed: {} of {} are done", self.runs, plural(u64::from(runs_expected), "run"));
+        };
+        let further = match self.runs {
+            0 => String::new(),
+            runs => format!(" and {} of the next", plural(u64::from(runs), "run")),
+        };
+        format!("resumed: {} of {}{further} are done", self.cvs, plural(u64::from(of_cvs), "configuration"))
+    }
 }
 
 /// What was called, where it is no run.
@@ -44,6 +81,8 @@ impl Default for Board {
             runs: BTreeMap::new(),
             runs_done: 0,
             runs_expected: 1,
+            recalled: Recalled::default(),
+            resumed: None,
             called: None,
             is_sending: false,
         }
@@ -53,8 +92,10 @@ impl Default for Board {
 impl Board {
     /// Takes note of one event.
     pub fn note(&mut self, event: &Event) {
+        self.recall(event);
         match event {
             Event::TuneStarted { tune_name, n_trials, cells_per_cv, .. } => {
+                self.recalled.of_cvs = Some(*n_trials);
                 self.called = Some(Called::Tune(tune_name.clone()));
                 self.runs_expected = n_trials * cells_per_cv;
             }
@@ -86,6 +127,30 @@ impl Board {
         }
     }
 
+    /// Counts what is recalled, and has it told once, before the first thing that happens anew.
+    fn recall(&mut self, event: &Event) {
+        self.resumed = None;
+        match event {
+            Event::CvRecalled { runs, .. } => {
+                let runs = u32::try_from(runs.len()).unwrap_or(u32::MAX);
+                self.recalled.cvs += 1;
+                self.recalled.runs_of_cvs += runs;
+                self.runs_done += runs;
+            }
+            Event::RunRecalled { .. } => {
+                self.recalled.runs += 1;
+                self.runs_done += 1;
+            }
+            Event::RunQueued { .. } | Event::CvFinished { .. } | Event::TuneFinished { .. }
+                if self.recalled.all_runs() > 0 && !self.recalled.is_told =>
+            {
+                self.recalled.is_told = true;
+                self.resumed = Some(self.recalled.line(self.runs_expected));
+            }
+            _ => {}
+        }
+    }
+
     /// Share of the expected work that is done, 0 to 1; early stopping makes it an upper estimate of what is left.
     pub fn fraction(&self) -> f64 {
         let partial: f64 = self.runs.values().filter_map(|run| run.progress).map(run_fraction).sum();
@@ -105,7 +170,9 @@ impl Board {
 
     /// Time left at the pace so far; none before there is a pace.
     pub fn eta(&self) -> Option<Duration> {
-        let fraction = self.fraction().min(1.0);
+        // What was recalled took no time of this process.
+        let before = f64::from(self.recalled.all_runs()) / f64::from(self.runs_expected.max(1));
+        let fraction = ((self.fraction() - before) / (1.0 - before).max(f64::EPSILON)).min(1.0);
         (fraction > 0.005).then(|| self.elapsed().mul_f64((1.0 - fraction) / fraction))
     }
 }
@@ -145,6 +212,57 @@ mod tests {
             Running { name: "a".into(), device: "cpu:0".into(), progress: Some(progress(2, 0)), best: None };
         board.runs.insert("a".into(), running);
         assert!((board.fraction() - 0.75).abs() < 1e-9);
+    }
+
+    fn cv_recalled(hp_index: u32) -> Event {
+        Event::CvRecalled {
+            cv_name: format!("t-cv{hp_index}"),
+            hp_index,
+            hyperparameters: engine::Hyperparameters::new(),
+            score: Some(0.5),
+            spread: None,
+            score_is_unstable: false,
+            status: engine::Status::Complete,
+            runs: vec![engine::Status::Complete; 2],
+        }
+    }
+
+    #[test]
+    fn what_is_recalled_is_counted_as_done_and_told_in_one_line() {
+        let cell = engine::Cell { fold: 0, seed: 42 };
+        let queued = Event::RunQueued {
+            run_id: "b".into(),
+            run_name: "b".into(),
+            cv_name: Some("t-cv2".into()),
+            cell,
+        };
+        let recalled = Event::RunRecalled {
+            run_id: "a".into(),
+            run_name: "a".into(),
+            cv_name: Some("t-cv2".into()),
+            cell,
+            status: engine::Status::Complete,
+            metrics: BTreeMap::new(),
+        };
+        let begun = Event::TuneStarted {
+            tune_name: "t".into(),
+            tune_dir: "a/t".into(),
+            n_trials: 12,
+            cells_per_cv: 2,
+            resumed: true,
+        };
+        let mut board = Board::default();
+        let events = [begun, cv_recalled(0), cv_recalled(1), recalled, queued.clone(), queued];
+        let told: Vec<_> = events
+            .iter()
+            .filter_map(|event| {
+                board.note(event);
+                board.resumed.clone()
+            })
+            .collect();
+        assert_eq!(told, ["resumed: 2 of 12 configurations and 1 run of the next are done"]);
+        assert_eq!((board.runs_done, board.runs_expected), (5, 24));
+        assert_eq!(board.eta(), None, "there is no pace yet");
     }
 
     #[test]

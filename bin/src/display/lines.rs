@@ -5,8 +5,15 @@ use engine::{Event, Failure, Status};
 
 use super::board::{Board, Called, SHOWN_METRIC, spell};
 
-/// The line for an event; none for events that only move a bar.
+/// The line for an event, behind that for what is resumed where it is time for it; none for events that only move a bar.
 pub fn line(event: &Event, board: &Board) -> Option<String> {
+    match (&board.resumed, line_of(event, board)) {
+        (Some(resumed), Some(line)) => Some(format!("{resumed}\n{line}")),
+        (resumed, line) => line.or_else(|| resumed.clone()),
+    }
+}
+
+fn line_of(event: &Event, board: &Board) -> Option<String> {
     let text = match event {
         Event::TuneStarted { tune_name, tune_dir, n_trials, cells_per_cv, .. } => format!(
             "tune {tune_name}: {n_trials} configurations x {cells_per_cv} cells, in {}",
@@ -29,7 +36,7 @@ pub fn line(event: &Event, board: &Board) -> Option<String> {
             let again = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
             format!("run {run_name}: started on {device}{again}")
         }
-        Event::RunPrepared { run_id, train_samples, val_samples, parameters, device } => format!(
+        Event::RunPrepared { run_id, train_samples, val_samples, parameters, device, .. } => format!(
             "run {}: {train_samples} train and {val_samples} validation samples, {:.1} M parameters, {device}",
             name(board, run_id),
             *parameters as f64 / 1e6

@@ -36,6 +36,11 @@ pub enum RunError {
         /// What it may be.
         remedy: &'static str,
     },
+    /// Nobody is left to keep what the run says.
+    #[error(
+        "the engine is gone, and with it what would keep the run's records: no further checkpoint is written"
+    )]
+    EngineGone,
     /// An order without a device.
     #[error("the order names no device to run on")]
     NoPlace,
@@ -197,7 +202,7 @@ impl RunError {
             Self::Exchange(error) if error.is_loss() => Cause::Lost,
             Self::Unreadable { .. } | Self::Figure(_) => Cause::Io,
             Self::Checkpoint(CheckpointError::Io { .. } | CheckpointError::Busy { .. }) => Cause::Io,
-            Self::LostValue { .. } | Self::Metrics(_) => Cause::Lost,
+            Self::LostValue { .. } | Self::Metrics(_) | Self::EngineGone => Cause::Lost,
             _ => Cause::Configuration,
         }
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use engine_tracking::Metrics;
+use engine_tracking::{MetricPoint, Metrics, RunPlace};
 use serde_json::Value;
 
 use super::error::RunError;
@@ -11,7 +11,9 @@ use super::prepare::{fresh_model, trained_names, untrained};
 use super::setup::Setup;
 use super::tally::Sums;
 use crate::models::SegmentationModel;
-use crate::training::checkpoint::{Checkpoint, Checkpoints, DataOrder, FORMAT_VERSION, ModelShape, State};
+use crate::training::checkpoint::{
+    Checkpoint, Checkpoints, DataOrder, FORMAT_VERSION, ModelShape, OpenRow, State,
+};
 use crate::training::parallel::{Exchange, gather, share_weights};
 use crate::training::{AdamW, AdamWConfig, EarlyStopping, ExponentialLr, TopK};
 use crate::workload::RunContext;
@@ -32,6 +34,10 @@ pub(super) struct Course {
     pub(super) monitored: Option<f64>,
     /// Metrics last logged.
     pub(super) metrics: Metrics,
+    /// What was logged last, while its epoch is not over: values of the same step belong to the same row.
+    pub(super) open_row: Option<MetricPoint>,
+    /// The first place that this attempt logs anew; none where the run begins anew.
+    pub(super) from: Option<RunPlace>,
     /// Time trained.
     pub(super) elapsed: Duration,
 }
@@ -84,6 +90,8 @@ impl Course {
             sums: Sums::default(),
             monitored: None,
             metrics: Metrics::new(),
+            open_row: None,
+            from: None,
             elapsed: Duration::ZERO,
         })
     }
@@ -111,6 +119,15 @@ impl Course {
         if setup.is_first() {
             checkpoints.delete_unknown(|name| top_k.ranked().iter().any(|ranked| ranked.name == name))?;
         }
+        let open_row = state.open_row.filter(|_| is_own).map(|OpenRow { epoch, values }| MetricPoint {
+            epoch,
+            step: state.step,
+            values,
+        });
+        let from = RunPlace {
+            epoch: state.data_order.next_epoch,
+            step: if open_row.is_some() { state.step } else { state.step + 1 },
+        };
         Ok(Self {
             model,
             optimizer,
@@ -123,6 +140,9 @@ impl Course {
             sums: if setup.is_first() { sums(state.epoch_sums, path)? } else { Sums::default() },
             monitored: state.monitored,
             metrics: state.metrics,
+            open_row,
+            // Another run's records are not this one's.
+            from: is_own.then_some(from),
             elapsed: Duration::try_from_secs_f64(state.elapsed_secs).unwrap_or_default(),
         })
     }
@@ -157,6 +177,7 @@ impl Course {
         epoch: u32,
     ) -> Result<Checkpoint, RunError> {
         let optimizer = self.optimizer.state(&self.model)?;
+        let open_row = self.open_row.as_ref().filter(|row| row.step == self.step);
         let state = State {
             format_version: FORMAT_VERSION,
             epoch,
@@ -169,6 +190,7 @@ impl Course {
             top_k: self.top_k.clone(),
             monitored: self.monitored.filter(|value| value.is_finite()),
             metrics: self.metrics.clone(),
+            open_row: open_row.map(|row| OpenRow { epoch: row.epoch, values: row.values.clone() }),
             elapsed_secs: self.elapsed.as_secs_f64(),
             run: setup.identity(),
             model: shape.clone(),

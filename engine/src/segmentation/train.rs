@@ -23,7 +23,7 @@ use crate::loss::FocalLoss;
 use crate::models::SegmentationModel;
 use crate::training::checkpoint::{Checkpoints, ModelShape, checkpoint_name};
 use crate::training::parallel::{Exchange, share_buffers};
-use crate::workload::RunContext;
+use crate::workload::{Kept, RunContext};
 
 /// What early stopping and the best checkpoints follow; higher is better.
 const MONITORED: &str = "val/JaccardIndex";
@@ -83,7 +83,16 @@ impl<'a> Trainer<'a> {
         let train = train_loader(setup, folder, division.train.clone(), course.order.seed)?;
         let (train_samples, val_samples) = (division.train.len() as u64, division.val.len() as u64);
         let parameters = course.model.parameter_count() as u64;
-        context.prepared(train_samples, val_samples, parameters, setup.device_text.clone());
+        let device_text = setup.device_text.clone();
+        match course.from {
+            Some(from) => {
+                let known = (from, course.metrics.clone());
+                context.goes_on(known, train_samples, val_samples, parameters, device_text);
+            }
+            None => context.prepared(train_samples, val_samples, parameters, device_text),
+        }
+        // What comes next at its place is one row with it.
+        course.open_row.iter().for_each(|row| context.log(row.clone()));
         Ok(Self {
             setup,
             context,
@@ -155,9 +164,9 @@ impl<'a> Trainer<'a> {
             return Ok(End::Stopped);
         }
         let mut values = sums.metrics("");
-        let throughput = self.clock.log();
-        if !throughput.is_empty() {
-            values.extend(throughput);
+        values.extend(self.clock.log());
+        let has_row = self.course.open_row.as_ref().is_some_and(|row| row.step == self.course.step);
+        if !has_row {
             values.insert("learning_rate".into(), self.course.schedule.learning_rate());
         }
         if !self.validates(epoch) {
@@ -173,10 +182,6 @@ impl<'a> Trainer<'a> {
         self.context.validated(epoch, self.course.step, evaluation.metrics.clone());
         self.close_epoch();
         self.judge(epoch, &evaluation)?;
-        if self.draws(epoch) {
-            let run_dir = &self.setup.plan.run_dir;
-            draw(self.context, run_dir, "val", (epoch, self.course.step), &evaluation);
-        }
         Ok(End::Done)
     }
 
@@ -216,9 +221,10 @@ impl<'a> Trainer<'a> {
         self.course.order.next_epoch += 1;
         self.course.order.batches_done = 0;
         self.course.sums = Sums::default();
+        self.course.open_row = None;
     }
 
-    /// Takes the value of a validation to patience, ranking, checkpoints and figures. The value is the same on all
+    /// Takes the value of a validation to patience, ranking, figures and checkpoints. The value is the same on all
     /// ranks, and so is what follows from it; rank 0 writes.
     fn judge(&mut self, epoch: u32, evaluation: &Evaluation) -> Result<(), RunError> {
         let value = evaluation.metrics.get(MONITORED).copied().unwrap_or(f64::NAN);
@@ -229,6 +235,11 @@ impl<'a> Trainer<'a> {
         if is_best && self.setup.is_first() {
             let place = (epoch, self.course.step);
             write_curves(self.context, &self.setup.plan.run_dir, "val", place, &evaluation.curves);
+        }
+        if self.draws(epoch) {
+            // Before the checkpoint: a run that goes on from it does not come by here again.
+            let run_dir = &self.setup.plan.run_dir;
+            draw(self.context, run_dir, "val", (epoch, self.course.step), evaluation);
         }
         let evicted = self.rank(epoch, value)?;
         self.write_last(epoch)?;
@@ -252,6 +263,7 @@ impl<'a> Trainer<'a> {
         }
         let name = self.checkpoints.free_name(&name);
         let evicted = self.course.top_k.insert(name.clone(), value);
+        self.settle()?;
         self.course.elapsed = self.clock.elapsed();
         let checkpoint = self.course.checkpoint(self.setup, &self.shape, epoch)?;
         let path = self.checkpoints.write(&name, &checkpoint)?;
@@ -267,6 +279,7 @@ impl<'a> Trainer<'a> {
         if !self.setup.is_first() {
             return Ok(());
         }
+        self.settle()?;
         self.course.elapsed = self.clock.elapsed();
         let checkpoint = self.course.checkpoint(self.setup, &self.shape, epoch)?;
         let path = self.checkpoints.write_last(&checkpoint)?;
@@ -274,9 +287,19 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
+    /// Waits until all that was said is kept: no checkpoint holds more than the run's records do.
+    fn settle(&self) -> Result<(), RunError> {
+        match self.context.settle() {
+            Kept::Yes => Ok(()),
+            Kept::No => Err(RunError::EngineGone),
+        }
+    }
+
     pub(super) fn log(&mut self, epoch: u32, values: Metrics) {
         self.course.metrics.extend(values.clone());
-        self.context.log(MetricPoint { epoch, step: self.course.step, values });
+        let point = MetricPoint { epoch, step: self.course.step, values };
+        self.course.open_row = Some(point.clone());
+        self.context.log(point);
     }
 }
 

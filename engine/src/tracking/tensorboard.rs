@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use engine_actors::events::Event;
 use engine_actors::outcome::Status;
-use engine_actors::plan::RunPlan;
+use engine_actors::plan::{Hyperparameters, RunPlan};
 use engine_actors::ports::{RunLine, Tracker, TrackerError};
 use engine_tracking::tensorboard::{EventFile, EventFileError};
 use engine_tracking::{Figure, MetricPoint, Metrics};
@@ -28,6 +28,9 @@ pub(super) struct TensorBoard {
 
 struct Open {
     file: EventFile,
+    hyperparameters: Hyperparameters,
+    /// Metrics the run is judged by.
+    judges: Vec<String>,
     run_name: String,
     line: RunLine,
 }
@@ -60,7 +63,13 @@ impl Tracker for TensorBoard {
             None => Vec::new(),
         };
         file.hyperparameters(&plan.hyperparameters, &judges, now)?;
-        self.open = Some(Open { file, run_name: plan.run_name.clone(), line: line.clone() });
+        self.open = Some(Open {
+            file,
+            hyperparameters: plan.hyperparameters.clone(),
+            judges,
+            run_name: plan.run_name.clone(),
+            line: line.clone(),
+        });
         Ok(())
     }
 
@@ -70,8 +79,15 @@ impl Tracker for TensorBoard {
     }
 
     fn event(&mut self, event: &Event) -> Result<(), TrackerError> {
-        if let Event::RunFinished { status, .. } = event {
-            self.status = *status;
+        match (event, &mut self.open) {
+            (Event::RunFinished { status, .. }, _) => self.status = *status,
+            (Event::RunPrepared { from, .. }, Some(open)) => {
+                let now = SystemTime::now();
+                if open.file.go_on_from(*from, now)? {
+                    open.file.hyperparameters(&open.hyperparameters, &open.judges, now)?;
+                }
+            }
+            _ => {}
         }
         Ok(())
     }

@@ -69,6 +69,7 @@ fn checkpoint() -> Checkpoint {
         top_k,
         monitored: Some(0.3),
         metrics: serde_json::from_value(json!({"val/loss": 0.25})).unwrap(),
+        open_row: None,
         elapsed_secs: 1.5,
         run: RunIdentity {
             run_name: "r".into(),

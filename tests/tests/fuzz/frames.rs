@@ -3,7 +3,7 @@
 use engine_actors::outcome::{Cause, Failure};
 use engine_actors::protocol::{FromWorker, Phase, Progress, RunOrder, RunSummary, ToWorker};
 use engine_devices::frame;
-use engine_tracking::{Figure, FigureContent, MetricPoint, Series};
+use engine_tracking::{Figure, FigureContent, MetricPoint, RunPlace, Series};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -63,9 +63,17 @@ fn words() -> Vec<FromWorker> {
     let series = || vec![Series { name: "1".into(), x: vec![0.0, 1.0], y: vec![f64::NAN, 1.0] }];
     let figure = |content| Figure { name: "val/x".into(), epoch: 1, step: 7, content };
     vec![
-        FromWorker::Hello { protocol: 4, pid: 17 },
+        FromWorker::Hello { protocol: 5, pid: 17 },
         FromWorker::Beat,
-        FromWorker::Prepared { train_samples: 9, val_samples: 3, parameters: 1 << 40, device: "cpu".into() },
+        FromWorker::Prepared {
+            train_samples: 9,
+            val_samples: 3,
+            parameters: 1 << 40,
+            device: "cpu".into(),
+            from: Some(RunPlace { epoch: 1, step: 7 }),
+            metrics: [("val/loss".to_owned(), f64::NAN)].into(),
+        },
+        FromWorker::Settle,
         FromWorker::Progress(Progress {
             epoch: 0,
             max_epochs: 3,

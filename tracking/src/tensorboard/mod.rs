@@ -5,9 +5,9 @@
 //!
 //! Invariants:
 //! - BOARD-1: a call writes its records in one piece, and what an interrupted call left is cut off before the next.
-//! - BOARD-2: a file is written by one writer; a further attempt of a run makes a file of its own, whose name sorts behind.
-//!   Where attempts overlap, TensorBoard shows the later values. Nothing is ever declared out of date here: a test of the
-//!   best checkpoint also steps back, and takes nothing back.
+//! - BOARD-2: a file is written by one writer; an engine that takes a run up makes a file of its own, whose name sorts behind.
+//! - BOARD-3: where a run goes on from, its steps from there on are declared out of date, and TensorBoard drops them. Nothing
+//!   else is: a test of the best checkpoint also steps back, and takes nothing back.
 //!
 //! # Sources
 //! `record_writer.cc` of TensorFlow for the framing, `event.proto` and `summary.proto` of TensorBoard 2.21 for the
@@ -28,8 +28,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value};
 
 use crate::figure::{Figure, FigureContent};
-use crate::metric::{MetricPoint, Metrics};
-use proto::{Content, Datum, Event, Summary, SummaryMetadata, SummaryValue};
+use crate::metric::{MetricPoint, Metrics, RunPlace};
+use proto::{Content, Datum, Event, SessionLog, Summary, SummaryMetadata, SummaryValue};
 use records::RecordFile;
 
 /// What every event file's name begins with; readers look for it.
@@ -84,6 +84,8 @@ pub struct EventFile {
     file: RecordFile,
     /// Epoch and step of the `epoch` written last.
     place: Option<(u32, u64)>,
+    /// Whether the run may have written values before, here or in files beside this.
+    has_past: bool,
 }
 
 impl EventFile {
@@ -96,6 +98,9 @@ impl EventFile {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let failed = |source| EventFileError::Create { path: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(failed)?;
+        let is_ours = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(PREFIX);
+        let has_past =
+            fs::read_dir(folder).map_err(failed)?.filter_map(Result::ok).any(|entry| is_ours(&entry));
         let host = rustix::system::uname();
         let host = host.nodename().to_string_lossy().replace(['/', '\0'], "_");
         let secs = wall_time(started) as u64;
@@ -105,7 +110,7 @@ impl EventFile {
         let mut file = RecordFile::create(path)?;
         let version = Content::FileVersion(FILE_VERSION.into());
         file.append(&[Event { wall_time: wall_time(started), step: 0, content: Some(version) }])?;
-        Ok(Self { file, place: None })
+        Ok(Self { file, place: None, has_past })
     }
 
     /// Where it lies.
@@ -130,6 +135,23 @@ impl EventFile {
         self.file.append(&[summary(at, 0, values)])
     }
 
+    /// The run logs anew from this place on, without one from its beginning: what was written from its step on, here and in older
+    /// files beside this, is declared out of date. Nothing, where nothing can have been written. Whether anything was: then
+    /// hyperparameters are to be told again.
+    ///
+    /// # Errors
+    /// [`EventFileError`] if it can not be written.
+    pub fn go_on_from(&mut self, place: Option<RunPlace>, at: SystemTime) -> Result<bool, EventFileError> {
+        if !self.has_past {
+            return Ok(false);
+        }
+        let step = place.map_or(0, |place| i64::try_from(place.step).unwrap_or(i64::MAX));
+        let content = Some(Content::SessionLog(SessionLog::START));
+        self.file.append(&[Event { wall_time: wall_time(at), step, content }])?;
+        self.place = None;
+        Ok(true)
+    }
+
     /// Scalars, at the points' steps, and `epoch` beside them.
     ///
     /// # Errors
@@ -149,6 +171,7 @@ impl EventFile {
         }
         self.file.append(&events)?;
         self.place = place;
+        self.has_past |= !events.is_empty();
         Ok(())
     }
 
@@ -170,6 +193,7 @@ impl EventFile {
                 let image = Some(Datum::Image(image::read(&picture.path)?));
                 let value = SummaryValue { tag, metadata, value: image };
                 self.file.append(&[summary(at, figure.step, vec![value])])?;
+                self.has_past = true;
             }
         }
         Ok(())

@@ -16,7 +16,7 @@ pub(super) struct Event {
     pub(super) wall_time: f64,
     #[prost(int64, tag = "2")]
     pub(super) step: i64,
-    #[prost(oneof = "Content", tags = "3, 5")]
+    #[prost(oneof = "Content", tags = "3, 5, 7")]
     pub(super) content: Option<Content>,
 }
 
@@ -26,6 +26,20 @@ pub(super) enum Content {
     FileVersion(String),
     #[prost(message, tag = "5")]
     Summary(Summary),
+    #[prost(message, tag = "7")]
+    SessionLog(SessionLog),
+}
+
+/// What becomes of the run.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(super) struct SessionLog {
+    /// 1: it starts at the event's step, and what there was from there on is of no account.
+    #[prost(int32, tag = "1")]
+    pub(super) status: i32,
+}
+
+impl SessionLog {
+    pub(super) const START: Self = Self { status: 1 };
 }
 
 #[derive(Clone, PartialEq, Message)]

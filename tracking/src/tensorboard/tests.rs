@@ -225,7 +225,7 @@ fn a_torn_file_keeps_its_whole_records() {
 #[test]
 fn a_full_disk_is_an_error_that_names_the_file() {
     let full = fs::OpenOptions::new().append(true).open("/dev/full").unwrap();
-    let mut file = EventFile { file: RecordFile::of("/dev/full".into(), full), place: None };
+    let mut file = EventFile { file: RecordFile::of("/dev/full".into(), full), place: None, has_past: false };
     let refused = file.points(&[point(0, 1, &[("a", 1.0)])], at(1.0)).unwrap_err();
     assert!(
         matches!(&refused, EventFileError::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull)
@@ -244,4 +244,24 @@ fn what_an_interrupted_call_left_is_cut_off() {
     file.points(&[point(0, 1, &[("a", 1.0)])], at(2.0)).unwrap();
     file.close("complete", at(3.0)).unwrap();
     assert_eq!(read_file(&path).len(), 3);
+}
+
+#[test]
+fn where_a_run_goes_on_its_further_steps_are_out_of_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |epoch, step| Some(RunPlace { epoch, step });
+    let mut file = EventFile::create(folder.path(), at(1.0)).unwrap();
+    assert!(!file.go_on_from(None, at(1.0)).unwrap(), "nothing was written yet");
+    file.points(&[point(0, 1, &[("loss", 0.5)]), point(0, 2, &[("loss", 0.25)])], at(1.0)).unwrap();
+    assert!(file.go_on_from(place(0, 2), at(2.0)).unwrap(), "a further attempt in the same engine");
+    file.points(&[point(0, 2, &[("loss", 0.25)])], at(2.0)).unwrap();
+    let events = read_file(file.path());
+    let starts: Vec<_> =
+        events.iter().filter(|event| event.content == Some(Content::SessionLog(SessionLog::START))).collect();
+    assert_eq!(starts.len(), 1);
+    assert_eq!((starts[0].step, starts[0].wall_time), (2, 2.0));
+    assert_eq!(scalars(events.last().unwrap())["epoch"], 0.0, "the place is told again");
+    let mut next = EventFile::create(folder.path(), at(3.0)).unwrap();
+    assert!(next.go_on_from(None, at(3.0)).unwrap(), "a file beside it is a past");
+    assert_eq!(read_file(next.path())[1].step, 0);
 }

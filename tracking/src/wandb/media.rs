@@ -88,6 +88,11 @@ struct Place<'a> {
     row_step: i64,
 }
 
+/// Name in the row of the table a chart is drawn from.
+pub(super) fn table_name(figure: &str) -> String {
+    format!("{figure}_table")
+}
+
 /// Puts a figure into the folder of its run and gives what to log: in the row, as files, as artifacts, as panels.
 ///
 /// - One picture is an `image-file`; several are `images/separated`, as wide and high as the first, at most
@@ -182,7 +187,7 @@ impl Place<'_> {
     }
 
     fn chart(&self, chart: Chart) -> Result<Encoded, MediaError> {
-        let key = format!("{}_table", self.key);
+        let key = table_name(self.key);
         let text = chart.table.run_file();
         let sha256 = hex(&Sha256::digest(&text));
         let file = self.file_name("table", "_table", &sha256, "table.json");

@@ -8,10 +8,11 @@ use tokio::time::timeout;
 use super::{Delivery, RunActor, finished};
 use crate::events::Event;
 use crate::outcome::RunOutcome;
+use crate::protocol::ToWorker;
 use crate::run::effects::Input;
 use crate::stepwise::Stepwise;
 use crate::stop::{StopLine, StopSignal};
-use crate::tracker::{CloseRun, Record, Track, Tracked, TrackerActor};
+use crate::tracker::{CloseRun, Record, Settle, Track, Tracked, TrackerActor};
 
 impl RunActor {
     pub(super) fn open_tracker(&mut self, ctx: &mut Context<Self>) {
@@ -87,17 +88,38 @@ impl RunActor {
         }));
     }
 
-    /// Hands the tracker what waits, one record at a time; then reads on.
+    /// The worker waits until all it said is kept, by back ends that keep anything still.
+    pub(super) fn settle(&mut self, ctx: &mut Context<Self>) {
+        self.settling = true;
+        self.deliver(ctx);
+    }
+
+    /// Hands the tracker what waits, one record at a time; then answers a worker that waits for that, and reads on.
     fn deliver(&mut self, ctx: &mut Context<Self>) {
-        let (Delivery::Idle, Some(tracker)) = (self.delivery, self.tracker.clone()) else { return };
-        let Some(record) = self.records.pop_front() else { return };
+        if self.delivery == Delivery::UnderWay {
+            return;
+        }
+        let Some(tracker) = self.tracker.clone() else { return self.settled() };
+        let record = self.records.pop_front();
+        if record.is_none() && !self.settling {
+            return;
+        }
         self.delivery = Delivery::UnderWay;
         let patience = self.wiring.timers.tracker();
-        let send = async move { timeout(patience, tracker.send(Track(record))).await };
-        ctx.spawn(send.into_actor(self).map(|sent, run, ctx| {
+        let is_settled = record.is_none();
+        let send = async move {
+            match record {
+                Some(record) => timeout(patience, tracker.send(Track(record))).await,
+                None => timeout(patience, tracker.send(Settle)).await,
+            }
+        };
+        ctx.spawn(send.into_actor(self).map(move |sent, run, ctx| {
             run.delivery = Delivery::Idle;
             if !matches!(sent, Ok(Ok(()))) {
                 run.lose_tracker();
+            }
+            if is_settled {
+                run.settled();
             }
             run.deliver(ctx);
             if run.delivery == Delivery::Idle {
@@ -107,6 +129,13 @@ impl RunActor {
                 run.close_if_asked(ctx);
             }
         }));
+    }
+
+    /// Tells a worker that waits for it that it may go on.
+    fn settled(&mut self) {
+        if std::mem::take(&mut self.settling) {
+            self.send(ToWorker::Settled);
+        }
     }
 
     fn lose_tracker(&mut self) {

@@ -45,15 +45,18 @@ impl State {
         match word {
             FromWorker::Beat => vec![],
             FromWorker::Hello { .. } => vec![Effect::CountLate("hello")],
-            FromWorker::Prepared { train_samples, val_samples, parameters, device } => {
+            FromWorker::Prepared { train_samples, val_samples, parameters, device, from, metrics } => {
+                self.metrics = metrics;
                 vec![Effect::Publish(Event::RunPrepared {
                     run_id,
                     train_samples,
                     val_samples,
                     parameters,
                     device,
+                    from,
                 })]
             }
+            FromWorker::Settle => vec![Effect::Settle],
             FromWorker::Progress(progress) => {
                 vec![Effect::Publish(Event::RunProgressed { run_id, progress })]
             }

@@ -85,6 +85,36 @@ fn a_score_metric_that_is_zero_or_missing_makes_the_run_unstable_but_only_under_
     }
 }
 
+/// What a run has logged is that of its course: of an attempt before what stands before its checkpoint, or nothing.
+#[test]
+fn a_run_that_begins_anew_forgets_what_was_logged_and_one_that_goes_on_knows_it() {
+    let logged = |name: &str, value: f64| {
+        let values = [(name.to_owned(), value)].into();
+        said(FromWorker::Logged(vec![engine_tracking::MetricPoint { epoch: 0, step: 1, values }]))
+    };
+    let prepared = |from, metrics| {
+        let device = "cpu:0".to_owned();
+        said(FromWorker::Prepared { train_samples: 8, val_samples: 2, parameters: 1, device, from, metrics })
+    };
+    let place = Some(engine_tracking::RunPlace { epoch: 0, step: 2 });
+    for (from, known, expected) in [
+        (None, Metrics::new(), vec!["train/loss", "val/iou"]),
+        (place, [("val/auc".to_owned(), 0.5)].into(), vec!["train/loss", "val/auc", "val/iou"]),
+    ] {
+        let mut state = training(LeasedFrom::Manager);
+        script(&mut state, [logged("test/iou", 0.1), exited(Exit::Signal(9))]);
+        script(&mut state, [Input::TimeUp(Timer::Backoff), granted(), Input::Launched, hello()]);
+        let effects = state.apply(prepared(from, known));
+        assert!(
+            matches!(&effects[0], Effect::Publish(Event::RunPrepared { from: told, .. }) if *told == from)
+        );
+        assert_eq!(state.apply(said(FromWorker::Settle)).first(), Some(&Effect::Settle));
+        let effects =
+            script(&mut state, [logged("train/loss", 0.2), finished(0.5, false), exited(Exit::Code(0))]);
+        assert_eq!(outcome(&effects).metrics.keys().collect::<Vec<_>>(), expected);
+    }
+}
+
 /// One attempt that ends so.
 fn attempt(state: &mut State, exit: Exit) -> Vec<Effect> {
     script(state, [granted(), Input::Launched, hello(), exited(exit)])

@@ -1,7 +1,7 @@
 //! From events to what stands in the entries of cvs and tunes. No clock, no I/O.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine_actors::events::Event;
@@ -10,7 +10,7 @@ use engine_actors::plan::{Cell, Hyperparameters};
 use engine_tracking::Metrics;
 use serde_json::{Map, Value, json};
 
-use crate::names::retrain_name;
+use crate::names::{self, retrain_name};
 use crate::tracking::job_book::JobFacts;
 use crate::tracking::wandb::exit_code;
 
@@ -34,13 +34,40 @@ pub(super) enum EntryRecord {
         tune_name: Option<String>,
         /// Its own configuration, besides the settings of its runs.
         config: Map<String, Value>,
+        begun: Begun,
     },
+    /// Something of it begins that no earlier process knew.
+    Stirs { entry: Entry },
     /// A row; `number` counts from 1.
     Row { entry: Entry, number: u64, values: Metrics },
+    /// A row that an earlier process wrote, unless it was killed before: to be written if there is none of the same [`identity`].
+    Recalled { entry: Entry, number: u64, values: Metrics },
     /// Values of its summary.
     Summary { entry: Entry, values: Map<String, Value> },
     /// It is over.
     Close { entry: Entry, exit_code: i32 },
+}
+
+/// When a cv or tune began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begun {
+    Now,
+    /// In an earlier process, whose entry is gone on with.
+    Before,
+}
+
+impl Begun {
+    fn of(resumed: bool) -> Self {
+        if resumed { Self::Before } else { Self::Now }
+    }
+}
+
+/// The values that tell a row from the others of its entry.
+pub(super) fn identity(entry: &Entry) -> &'static [&'static str] {
+    match entry {
+        Entry::Cv(_) => &["cell/fold", "cell/seed"],
+        Entry::Tune(_) => &["hp_index"],
+    }
 }
 
 /// What is known of a job beside its events, by the name it was called by.
@@ -89,9 +116,22 @@ struct EndedRun<'a> {
     cell: Cell,
     status: Status,
     failure: Option<&'a Failure>,
-    attempts: u32,
-    duration_secs: f64,
+    ended: Ended,
     metrics: &'a Metrics,
+}
+
+/// When a run ended, and what is known of how.
+#[derive(Clone, Copy)]
+enum Ended {
+    Now { attempts: u32, duration_secs: f64 },
+    Before,
+}
+
+/// A configuration that was tried.
+struct TriedCv<'a> {
+    cv_name: &'a str,
+    hp_index: u32,
+    hyperparameters: &'a Hyperparameters,
 }
 
 /// A cv that is over.
@@ -107,7 +147,7 @@ impl Entries {
     #[must_use = "a record left unwritten is a lost row"]
     pub(super) fn apply(&mut self, event: &Event, facts: &Facts<'_>) -> Vec<EntryRecord> {
         match event {
-            Event::TuneStarted { tune_name, tune_dir, n_trials, cells_per_cv, .. } => {
+            Event::TuneStarted { tune_name, tune_dir, n_trials, cells_per_cv, resumed } => {
                 self.tunes.insert(tune_name.clone(), OpenTune::default());
                 let own = [("n_trials", json!(n_trials)), ("cells_per_cv", json!(cells_per_cv))];
                 vec![EntryRecord::Open {
@@ -115,14 +155,10 @@ impl Entries {
                     dir: tune_dir.clone(),
                     tune_name: Some(tune_name.clone()),
                     config: with_scoring(named(own), facts(tune_name).as_deref()),
+                    begun: Begun::of(*resumed),
                 }]
             }
-            Event::CvStarted { cv_name, cv_dir, tune_name, hp_index, hyperparameters, cells, .. } => {
-                let called = facts(tune_name.as_ref().unwrap_or(cv_name));
-                let mut config = hyperparameters.clone();
-                for (name, value) in [("hp_index", json!(hp_index)), ("cells", json!(cells))] {
-                    config.entry(name).or_insert(value);
-                }
+            Event::CvStarted { cv_name, cv_dir, tune_name, hp_index, hyperparameters, cells, resumed } => {
                 let open = OpenCv {
                     tune_name: tune_name.clone(),
                     hp_index: *hp_index,
@@ -132,13 +168,34 @@ impl Entries {
                     ended: BTreeMap::new(),
                     not_complete: Vec::new(),
                 };
-                self.cvs.insert(cv_name.clone(), open);
-                vec![EntryRecord::Open {
-                    entry: Entry::Cv(cv_name.clone()),
-                    dir: cv_dir.clone(),
-                    tune_name: tune_name.clone(),
-                    config: with_scoring(config, called.as_deref()),
-                }]
+                self.cv_begun((cv_name, cv_dir), open, Begun::of(*resumed), facts)
+            }
+            Event::RunStarted { cv_name: Some(cv_name), .. } if self.cvs.contains_key(cv_name) => {
+                vec![EntryRecord::Stirs { entry: Entry::Cv(cv_name.clone()) }]
+            }
+            Event::RunRecalled { cv_name: Some(cv_name), cell, status, metrics, .. } => {
+                let run =
+                    EndedRun { cell: *cell, status: *status, failure: None, ended: Ended::Before, metrics };
+                self.run_of_cv(cv_name, &run, facts)
+            }
+            Event::CvRecalled {
+                cv_name,
+                hp_index,
+                hyperparameters,
+                score,
+                spread,
+                score_is_unstable,
+                status,
+                runs,
+            } => {
+                let ended = EndedCv {
+                    score: *score,
+                    spread: *spread,
+                    is_unstable: *score_is_unstable,
+                    status: *status,
+                };
+                let cv = TriedCv { cv_name, hp_index: *hp_index, hyperparameters };
+                self.cv_recalled(&cv, &ended, runs, facts)
             }
             Event::RunFinished {
                 run_name,
@@ -155,8 +212,7 @@ impl Entries {
                     cell: *cell,
                     status: *status,
                     failure: failure.as_ref(),
-                    attempts: *attempts,
-                    duration_secs: *duration_secs,
+                    ended: Ended::Now { attempts: *attempts, duration_secs: *duration_secs },
                     metrics,
                 };
                 match cv_name {
@@ -209,6 +265,32 @@ impl Entries {
         cvs.chain(self.tunes.keys().cloned().map(Entry::Tune)).collect()
     }
 
+    fn cv_begun(
+        &mut self,
+        (cv_name, dir): (&str, &Path),
+        cv: OpenCv,
+        begun: Begun,
+        facts: &Facts<'_>,
+    ) -> Vec<EntryRecord> {
+        let called = facts(cv.tune_name.as_deref().unwrap_or(cv_name));
+        let mut config = cv.hyperparameters.clone();
+        for (name, value) in [("hp_index", json!(cv.hp_index)), ("cells", json!(cv.cells))] {
+            config.entry(name).or_insert(value);
+        }
+        let tune_name = cv.tune_name.clone();
+        self.cvs.insert(cv_name.to_owned(), cv);
+        let stirs = tune_name.iter().filter(|name| self.tunes.contains_key(*name));
+        let stirs = stirs.map(|name| EntryRecord::Stirs { entry: Entry::Tune(name.clone()) });
+        let opens = EntryRecord::Open {
+            entry: Entry::Cv(cv_name.to_owned()),
+            dir: dir.to_owned(),
+            tune_name: tune_name.clone(),
+            config: with_scoring(config, called.as_deref()),
+            begun,
+        };
+        stirs.chain([opens]).collect()
+    }
+
     fn run_of_cv(&mut self, cv_name: &str, run: &EndedRun<'_>, facts: &Facts<'_>) -> Vec<EntryRecord> {
         // Its beginning was missed; so was the entry.
         let Some(cv) = self.cvs.get_mut(cv_name) else { return Vec::new() };
@@ -236,17 +318,21 @@ impl Entries {
             ("cell/fold", f64::from(fold)),
             ("cell/seed", seed as f64),
             ("cell/complete", f64::from(u8::from(run.status == Status::Complete))),
-            ("cell/attempts", f64::from(run.attempts)),
-            ("cell/duration_secs", run.duration_secs),
         ];
         values.extend(own.map(|(name, value)| (name.to_owned(), value)));
         let entry = Entry::Cv(cv_name.to_owned());
+        let number = cv.rows;
+        let row = match run.ended {
+            Ended::Now { attempts, duration_secs } => {
+                values.insert("cell/attempts".to_owned(), f64::from(attempts));
+                values.insert("cell/duration_secs".to_owned(), duration_secs);
+                EntryRecord::Row { entry: entry.clone(), number, values }
+            }
+            Ended::Before => EntryRecord::Recalled { entry: entry.clone(), number, values },
+        };
         let summary =
             named([("cells_ended", json!(cv.rows)), ("not_complete", json!(cv.not_complete.join(", ")))]);
-        vec![
-            EntryRecord::Row { entry: entry.clone(), number: cv.rows, values },
-            EntryRecord::Summary { entry, values: summary },
-        ]
+        vec![row, EntryRecord::Summary { entry, values: summary }]
     }
 
     /// The best configuration of a tune was trained once more and tested: its figures are the tune's.
@@ -278,24 +364,53 @@ impl Entries {
             EntryRecord::Summary { entry: entry.clone(), values },
             EntryRecord::Close { entry, exit_code: exit_code(ended.status) },
         ];
-        if let Some(tune_name) = cv.tune_name.clone() {
-            records.extend(self.cv_of_tune(&tune_name, cv_name, &cv, ended, facts));
+        if let Some(tune_name) = &cv.tune_name {
+            let tried = TriedCv { cv_name, hp_index: cv.hp_index, hyperparameters: &cv.hyperparameters };
+            if let Some((entry, number, values, summary)) = self.cv_of_tune(tune_name, &tried, ended, facts) {
+                records.push(EntryRecord::Row { entry: entry.clone(), number, values });
+                records.push(EntryRecord::Summary { entry, values: summary });
+            }
         }
         records
     }
 
+    /// A cv of the tune that is resumed. Its own entry is left as it is.
+    fn cv_recalled(
+        &mut self,
+        cv: &TriedCv<'_>,
+        ended: &EndedCv,
+        runs: &[Status],
+        facts: &Facts<'_>,
+    ) -> Vec<EntryRecord> {
+        // A cv is called by its tune's name and its number.
+        let is_its = |tune: &str| names::cv_name(tune, cv.hp_index) == cv.cv_name;
+        let Some((tune_name, tune)) = self.tunes.iter_mut().find(|(tune, _)| is_its(tune)) else {
+            return Vec::new();
+        };
+        for status in runs {
+            tune.runs += 1;
+            tune.failed_runs += u32::from(*status == Status::Failed);
+        }
+        let tune_name = tune_name.clone();
+        let Some((entry, number, values, summary)) = self.cv_of_tune(&tune_name, cv, ended, facts) else {
+            return Vec::new();
+        };
+        let row = EntryRecord::Recalled { entry: entry.clone(), number, values };
+        vec![row, EntryRecord::Summary { entry, values: summary }]
+    }
+
+    /// Counts a cv in, and gives the row and the summary that its tune has for it.
     fn cv_of_tune(
         &mut self,
         tune_name: &str,
-        cv_name: &str,
-        cv: &OpenCv,
+        cv: &TriedCv<'_>,
         ended: &EndedCv,
         facts: &Facts<'_>,
-    ) -> Vec<EntryRecord> {
-        let Some(tune) = self.tunes.get_mut(tune_name) else { return Vec::new() };
+    ) -> Option<(Entry, u64, Metrics, Map<String, Value>)> {
+        let tune = self.tunes.get_mut(tune_name)?;
         tune.rows += 1;
         *tune.ended.entry(ended.status.name()).or_default() += 1;
-        tune.tried.insert(cv_name.to_owned(), cv.hyperparameters.clone());
+        tune.tried.insert(cv.cv_name.to_owned(), cv.hyperparameters.clone());
         let scoring = facts(tune_name);
         let better = |left: f64, right: f64| match &scoring {
             Some(facts) => facts.scoring.better(left, right),
@@ -310,7 +425,7 @@ impl Entries {
                 tune.best = Some(Best { score, hp_index: cv.hp_index });
             }
         }
-        let mut values: Metrics = numbers(&cv.hyperparameters)
+        let mut values: Metrics = numbers(cv.hyperparameters)
             .map(|(name, value)| (format!("hyperparameters/{name}"), value))
             .collect();
         let own = [
@@ -320,11 +435,7 @@ impl Entries {
             ("best_score", tune.best.map(|best| best.score)),
         ];
         values.extend(own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
-        let entry = Entry::Tune(tune_name.to_owned());
-        vec![
-            EntryRecord::Row { entry: entry.clone(), number: tune.rows, values },
-            EntryRecord::Summary { entry, values: tune.counts() },
-        ]
+        Some((Entry::Tune(tune_name.to_owned()), tune.rows, values, tune.counts()))
     }
 
     fn tune_ended(

@@ -1,21 +1,21 @@
 //! The thread that writes the entries of cvs and tunes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::SystemTime;
 
 use engine_actors::events::Event;
 use engine_tracking::MetricPoint;
-use engine_tracking::wandb::run::{JournalError, RunJournal};
+use engine_tracking::wandb::run::{JournalError, Past, RunJournal};
 use serde_json::{Map, Value};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::oneshot;
 
-use super::fold::{Entries, Entry, EntryRecord};
+use super::fold::{Begun, Entries, Entry, EntryRecord, identity};
 use super::{FOLDER, entry_id};
 use crate::tracking::job_book::JobBook;
 use crate::tracking::wandb::{EntryLabel, Link, Open, Shown};
@@ -72,9 +72,29 @@ struct Desk {
     open: BTreeMap<Entry, Sheet>,
 }
 
+/// An entry under way.
 struct Sheet {
-    journal: RunJournal,
-    _open: Open,
+    state: SheetState,
+    /// Identities of the rows an earlier process wrote, as bits.
+    past: BTreeSet<Vec<u64>>,
+}
+
+enum SheetState {
+    Open {
+        journal: Box<RunJournal>,
+        _open: Open,
+    },
+    /// It came to its end in an earlier process, and nothing new has happened: nobody is to hear of it again.
+    Ended(Box<Left>),
+}
+
+/// What an entry is opened with, and what is to be written then.
+struct Left {
+    id: String,
+    dir: PathBuf,
+    tune_name: Option<String>,
+    config: Map<String, Value>,
+    summary: Map<String, Value>,
 }
 
 impl Desk {
@@ -120,61 +140,104 @@ impl Desk {
     fn write_one(&mut self, record: EntryRecord) -> (Entry, Result<(), JournalError>) {
         let now = SystemTime::now();
         match record {
-            EntryRecord::Open { entry, dir, tune_name, config } => {
-                let opened = self.begin(&entry, &dir, tune_name.as_deref(), &config, now);
+            EntryRecord::Open { entry, dir, tune_name, config, begun } => {
+                let (job_type, name) = kind_and_name(&entry);
+                let mark = if job_type == "cv" { 'c' } else { 't' };
+                let id = entry_id(mark, name, &dir, now);
+                let left = Left { id, dir, tune_name, config, summary: Map::new() };
+                let opened = self.begin(&entry, left, begun, now);
+                (entry, opened)
+            }
+            EntryRecord::Stirs { entry } => {
+                let opened = self.open(&entry, now);
                 (entry, opened)
             }
             EntryRecord::Row { entry, number, values } => {
                 let point = MetricPoint { epoch: 0, step: number, values };
-                let written = self.on(&entry, |journal| journal.rows(&[point], now));
+                let opened = self.open(&entry, now);
+                let written = opened.and_then(|()| self.on(&entry, |journal| journal.rows(&[point], now)));
                 (entry, written)
             }
+            EntryRecord::Recalled { entry, number, values } => {
+                let own: Vec<u64> =
+                    identity(&entry).iter().filter_map(|name| Some(values.get(*name)?.to_bits())).collect();
+                let is_there = self.open.get(&entry).is_some_and(|sheet| sheet.past.contains(&own));
+                if is_there {
+                    return (entry, Ok(()));
+                }
+                self.write_one(EntryRecord::Row { entry, number, values })
+            }
             EntryRecord::Summary { entry, values } => {
-                let written = self.on(&entry, |journal| journal.summary(&values));
+                let written = match self.open.get_mut(&entry).map(|sheet| &mut sheet.state) {
+                    Some(SheetState::Open { journal, .. }) => journal.summary(&values),
+                    Some(SheetState::Ended(left)) => {
+                        left.summary.extend(values);
+                        Ok(())
+                    }
+                    None => Ok(()),
+                };
                 (entry, written)
             }
             EntryRecord::Close { entry, exit_code } => {
-                let closed = match self.open.remove(&entry) {
-                    Some(sheet) => sheet.journal.finish(exit_code, now),
-                    None => Ok(()),
+                let closed = match self.open.remove(&entry).map(|sheet| sheet.state) {
+                    Some(SheetState::Open { journal, .. }) => journal.finish(exit_code, now),
+                    Some(SheetState::Ended(_)) | None => Ok(()),
                 };
                 (entry, closed)
             }
         }
     }
 
+    /// Opens an entry; one that had come to its end as soon as something new happens to it.
     fn begin(
         &mut self,
         entry: &Entry,
-        dir: &Path,
-        tune_name: Option<&str>,
-        config: &Map<String, Value>,
+        left: Left,
+        begun: Begun,
         now: SystemTime,
     ) -> Result<(), JournalError> {
+        let past = match begun {
+            Begun::Now => None,
+            Begun::Before => Past::read(&left.dir.join(FOLDER), &left.id, identity(entry))?,
+        };
+        let past = past.unwrap_or_default();
+        let bits = |row: Vec<f64>| row.into_iter().map(f64::to_bits).collect();
+        let state = SheetState::Ended(Box::new(left));
+        self.open.insert(entry.clone(), Sheet { state, past: past.rows.into_iter().map(bits).collect() });
+        if past.has_ended { Ok(()) } else { self.open(entry, now) }
+    }
+
+    /// Opens the journal of an entry, unless it is open.
+    fn open(&mut self, entry: &Entry, now: SystemTime) -> Result<(), JournalError> {
+        let Some(sheet) = self.open.get_mut(entry) else { return Ok(()) };
+        let SheetState::Ended(left) = &sheet.state else { return Ok(()) };
+        let Left { id, dir, tune_name, config, summary } = left.as_ref();
         let (job_type, name) = kind_and_name(entry);
-        let mark = if job_type == "cv" { 'c' } else { 't' };
-        let id = entry_id(mark, name, dir, now);
-        let label = EntryLabel { id: &id, name, tune_name, job_type };
-        let facts = self.jobs.of(tune_name.unwrap_or(name));
+        let label = EntryLabel { id, name, tune_name: tune_name.as_deref(), job_type };
+        let facts = self.jobs.of(tune_name.as_deref().unwrap_or(name));
         let settings = facts.as_ref().map_or(&Value::Null, |facts| &facts.settings);
         let header = self.link.filing().entry(&label, config, settings, now);
-        let journal = RunJournal::open(&dir.join(FOLDER), &header, self.link.mode())?;
+        let mut journal = RunJournal::open(&dir.join(FOLDER), &header, self.link.mode())?;
         let shown = match entry {
             Entry::Cv(_) if tune_name.is_some() => Shown::Never,
             _ => Shown::Once,
         };
-        let open = self.link.follow_entry(&id, name, shown, &journal);
-        self.open.insert(entry.clone(), Sheet { journal, _open: open });
+        let open = self.link.follow_entry(id, name, shown, &journal);
+        journal.summary(summary)?;
+        sheet.state = SheetState::Open { journal: Box::new(journal), _open: open };
         Ok(())
     }
 
-    /// Writes to an entry; one that could not be written to is closed already, and told of.
+    /// Writes to an entry that is open; one that could not be written to is closed already, and told of.
     fn on(
         &mut self,
         entry: &Entry,
         write: impl FnOnce(&mut RunJournal) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
-        self.open.get_mut(entry).map_or(Ok(()), |sheet| write(&mut sheet.journal))
+        match self.open.get_mut(entry).map(|sheet| &mut sheet.state) {
+            Some(SheetState::Open { journal, .. }) => write(journal),
+            Some(SheetState::Ended(_)) | None => Ok(()),
+        }
     }
 }
 
@@ -185,3 +248,6 @@ fn kind_and_name(entry: &Entry) -> (&'static str, &str) {
         Entry::Tune(name) => ("tune", name),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -119,7 +119,8 @@ impl Tracker for WandbTracker {
 impl OpenRun {
     fn hear(&mut self, event: &Event) -> Result<(), TrackerError> {
         match event {
-            Event::RunPrepared { train_samples, val_samples, parameters, device, .. } => {
+            Event::RunPrepared { train_samples, val_samples, parameters, device, from, .. } => {
+                self.journal.go_on_from(*from)?;
                 self.configure(&[
                     ("train_samples", json!(train_samples)),
                     ("val_samples", json!(val_samples)),

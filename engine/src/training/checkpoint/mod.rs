@@ -20,4 +20,4 @@ mod values;
 
 pub use error::CheckpointError;
 pub use folder::{Checkpoints, LAST, checkpoint_name};
-pub use state::{Checkpoint, DataOrder, FORMAT_VERSION, ModelShape, RunIdentity, State};
+pub use state::{Checkpoint, DataOrder, FORMAT_VERSION, ModelShape, OpenRow, RunIdentity, State};

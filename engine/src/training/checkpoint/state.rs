@@ -60,6 +60,9 @@ pub struct State {
     /// Metrics last logged; those that are not finite are words, `nan`, `inf` and `-inf`.
     #[serde(with = "super::values")]
     pub metrics: Metrics,
+    /// What was logged at this step, while its epoch is not over: what is logged next may belong to the same row.
+    #[serde(default)]
+    pub open_row: Option<OpenRow>,
     /// Seconds trained so far.
     pub elapsed_secs: f64,
     /// The run.
@@ -70,6 +73,16 @@ pub struct State {
     pub hyperparameters: Value,
     /// Settings of the run.
     pub settings: Value,
+}
+
+/// A row that may get more values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OpenRow {
+    /// Epoch of the row, from 0.
+    pub epoch: u32,
+    /// Its values so far; words where not finite.
+    #[serde(with = "super::values")]
+    pub values: Metrics,
 }
 
 /// Where in the data a run goes on.

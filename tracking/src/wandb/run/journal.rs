@@ -13,10 +13,11 @@ use tokio::sync::watch;
 use super::header::{ArtifactFiles, RunHeader, Severity, Stream};
 use super::records::{self, Named, Place, TAKEN_NAMES};
 use super::restore::{Restored, restore};
+use super::standing::Standing;
 use super::state::State;
 use super::{Growth, JournalError, artifact_files, place};
 use crate::figure::Figure;
-use crate::metric::{self, MetricPoint, Metrics};
+use crate::metric::{self, MetricPoint, Metrics, RunPlace};
 use crate::wandb::environment::{self, timestamp};
 use crate::wandb::folder::RunFolder;
 use crate::wandb::json;
@@ -35,6 +36,8 @@ pub struct RunJournal {
     grown: Arc<watch::Sender<u64>>,
     log: LogWriter,
     state: State,
+    /// What comes anew and stands already.
+    standing: Standing,
     /// When the time to count began, in seconds since 1970, and how long the run had run before.
     began_secs: f64,
     ran_before_secs: f64,
@@ -88,6 +91,7 @@ impl RunJournal {
             began_secs,
             ran_before_secs,
             state,
+            standing: Standing::default(),
             entity: header.entity.clone().unwrap_or_default(),
             project: header.project.clone(),
             refused_names: BTreeSet::new(),
@@ -114,6 +118,19 @@ impl RunJournal {
         self.log.is_closed()
     }
 
+    /// The run logs anew from this place on; without one from its beginning. Values and figures that stand there already are passed
+    /// over as they come again: they are the same, and a server takes no row back.
+    ///
+    /// # Errors
+    /// [`JournalError`] if what stands there can not be read.
+    pub fn go_on_from(&mut self, place: Option<RunPlace>) -> Result<(), JournalError> {
+        self.standing = Standing::default();
+        if self.state.rows > 0 {
+            self.standing = Standing::read(&self.folder.journal(), place)?;
+        }
+        Ok(())
+    }
+
     /// One row for each (epoch, step) among the points, as `metrics.csv` has them: the values, `epoch`,
     /// `trainer/global_step`, `_step`, `_timestamp`, `_runtime`. A metric seen for the first time is defined over
     /// `trainer/global_step`. The summary follows.
@@ -126,14 +143,23 @@ impl RunJournal {
         let mut latest = BTreeMap::new();
         let mut last = None;
         for ((epoch, step), values) in metric::rows(points) {
+            let named = values.into_iter().map(|(name, value)| (name, json::number(value)));
+            let (standing, fresh): (Vec<_>, Vec<_>) =
+                named.partition(|(name, _)| self.standing.take(RunPlace { epoch, step }, name));
+            // A crash may have cut the summary off from its row.
+            latest.extend(standing);
+            if fresh.is_empty() {
+                continue;
+            }
             let place = self.place(epoch, step, at);
-            let values: Vec<_> =
-                values.into_iter().map(|(name, value)| (name, json::number(value))).collect();
-            latest.extend(self.row(values, &place)?);
+            latest.extend(self.row(fresh, &place)?);
             last = Some(place);
         }
-        let Some(last) = last else { return Ok(()) };
-        self.write(records::summary_of_rows(latest, &last))
+        match last {
+            Some(last) => self.write(records::summary_of_rows(latest, &last)),
+            None if latest.is_empty() => Ok(()),
+            None => self.write(records::summary_of_values(latest)),
+        }
     }
 
     /// Pictures and charts, one row each. One that can not be kept keeps no other from it, unless the run's folder takes no
@@ -144,6 +170,9 @@ impl RunJournal {
     pub fn figures(&mut self, figures: &[Figure], at: SystemTime) -> Result<(), JournalError> {
         let mut refused = None;
         for figure in figures {
+            if self.stands(figure) {
+                continue;
+            }
             match media::encode(figure, &self.folder, &self.folder.run_id, self.state.rows) {
                 Ok(encoded) => self.figure(figure, encoded, at)?,
                 Err(error @ MediaError::Write { .. }) => {
@@ -270,6 +299,13 @@ impl RunJournal {
         }
         self.write(records::row(&values, place))?;
         Ok(values)
+    }
+
+    /// Whether the figure's row is there already: under its name, or a chart's under that of its table.
+    fn stands(&mut self, figure: &Figure) -> bool {
+        let place = RunPlace { epoch: figure.epoch, step: figure.step };
+        let name = figure.name.as_str();
+        self.standing.take(place, name) || self.standing.take(place, &media::table_name(name))
     }
 
     fn figure(&mut self, figure: &Figure, encoded: Encoded, at: SystemTime) -> Result<(), JournalError> {

@@ -21,7 +21,7 @@ pub(super) const TIMESTAMP: &str = "_timestamp";
 /// How long the run had run by then, in seconds.
 pub(super) const RUNTIME: &str = "_runtime";
 /// The epoch a row belongs to, from 0.
-const EPOCH: &str = "epoch";
+pub(super) const EPOCH: &str = "epoch";
 /// Optimizer steps taken: the x axis of every metric.
 pub(super) const STEP_METRIC: &str = "trainer/global_step";
 /// What the server keeps for itself in summary and configuration.
@@ -166,6 +166,11 @@ pub(super) fn metrics_of(values: &[Named]) -> impl Iterator<Item = &str> {
 /// The last values of rows.
 pub(super) fn summary_of_rows(values: impl IntoIterator<Item = Named>, last: &Place) -> Kind {
     Kind::Summary(updates(values.into_iter().chain(last.named())))
+}
+
+/// Last values of rows that were written before.
+pub(super) fn summary_of_values(values: impl IntoIterator<Item = Named>) -> Kind {
+    Kind::Summary(updates(values))
 }
 
 pub(super) fn summary(values: &Map<String, Value>) -> Kind {

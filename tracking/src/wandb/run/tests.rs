@@ -654,3 +654,102 @@ fn an_end_that_is_not_ours_is_left_byte_for_byte() {
     assert!(fs::read(folder.journal()).unwrap().starts_with(&before));
     assert_eq!(words(&folder)[4..], ["exit 1 after 0", "alert INFO"]);
 }
+
+fn lines(name: &str, epoch: u32, step: u64) -> Figure {
+    let series = vec![Series { name: "one".into(), x: vec![0.0, 1.0], y: vec![0.0, 1.0] }];
+    Figure { name: name.into(), epoch, step, content: FigureContent::Lines { x_name: "x".into(), series } }
+}
+
+/// Steps of an epoch, its end, a chart of it; then a test of the weights of the end.
+fn course(journal: &mut RunJournal, from: usize, to: usize) {
+    let acts: [&dyn Fn(&mut RunJournal); 7] = [
+        &|journal| journal.rows(&[point(0, 1, &[("loss", 0.5)])], after(1.0)).unwrap(),
+        &|journal| journal.rows(&[point(0, 2, &[("loss", 0.25), ("val/acc", 0.5)])], after(2.0)).unwrap(),
+        &|journal| journal.figures(&[lines("val/roc", 0, 2)], after(2.0)).unwrap(),
+        &|journal| journal.rows(&[point(1, 3, &[("loss", 0.125)])], after(3.0)).unwrap(),
+        &|journal| {
+            let points = [point(1, 4, &[("loss", 0.1)]), point(1, 4, &[("val/acc", f64::NAN)])];
+            journal.rows(&points, after(4.0)).unwrap();
+        },
+        &|journal| journal.figures(&[lines("val/roc", 1, 4)], after(4.0)).unwrap(),
+        &|journal| journal.rows(&[point(0, 2, &[("test/acc", 0.4)])], after(5.0)).unwrap(),
+    ];
+    acts[from..to].iter().for_each(|act| act(journal));
+}
+
+/// Values by place and name, each as often as it stands there.
+fn values_of(folder: &RunFolder) -> Vec<String> {
+    let mut found = Vec::new();
+    for record in read(folder) {
+        let Some(Kind::History(row)) = &record.kind else { continue };
+        let text = |name: &str| row.item.iter().find(|item| item.key == name).unwrap().value_json.clone();
+        let place = format!("{} {}", text("epoch"), text("trainer/global_step"));
+        let own = row.item.iter().filter(|item| !super::records::TAKEN_NAMES.contains(&item.key.as_str()));
+        found.extend(own.map(|item| {
+            let value = if item.key.ends_with("_table") { "a table" } else { &item.value_json };
+            format!("{place} {}={value}", item.key)
+        }));
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn journal_5_a_run_that_goes_on_writes_nothing_twice_and_leaves_nothing_out() {
+    let undisturbed = tempfile::tempdir().unwrap();
+    let mut journal = open(&undisturbed);
+    course(&mut journal, 0, 7);
+    let expected = values_of(journal.folder());
+    assert_eq!(expected.len(), 9, "{expected:?}");
+    let place = |epoch, step| Some(crate::metric::RunPlace { epoch, step });
+    // A checkpoint before anything, after the first step, after the first epoch with and without its figure told, at the end.
+    for (from, again) in [(None, 0), (place(0, 2), 1), (place(1, 3), 2), (place(2, 5), 5), (place(2, 5), 6)] {
+        for done in again..=7 {
+            for reopens in [true, false] {
+                let parent = tempfile::tempdir().unwrap();
+                let mut journal = open(&parent);
+                course(&mut journal, 0, done);
+                if reopens {
+                    drop(journal);
+                    journal = open(&parent);
+                }
+                journal.go_on_from(from).unwrap();
+                course(&mut journal, again, 7);
+                let found = values_of(journal.folder());
+                assert_eq!(found, expected, "{done} done, {from:?}, reopened: {reopens}");
+                let records = read(journal.folder());
+                assert_eq!(summary(&records)["test/acc"], "0.4");
+                assert_eq!(summary(&records)["loss"], "0.1");
+            }
+        }
+    }
+}
+
+#[test]
+fn of_a_place_whose_values_came_in_part_the_rest_is_written() {
+    let parent = tempfile::tempdir().unwrap();
+    let mut journal = open(&parent);
+    journal.rows(&[point(0, 2, &[("loss", 0.25)])], after(1.0)).unwrap();
+    drop(journal);
+    let mut journal = open(&parent);
+    journal.go_on_from(Some(crate::metric::RunPlace { epoch: 0, step: 2 })).unwrap();
+    journal.rows(&[point(0, 2, &[("loss", 0.25), ("val/acc", 0.5)])], after(2.0)).unwrap();
+    assert_eq!(values_of(journal.folder()), ["0 2 loss=0.25", "0 2 val/acc=0.5"]);
+}
+
+#[test]
+fn a_past_is_read_without_touching_it() {
+    let parent = tempfile::tempdir().unwrap();
+    assert_eq!(Past::read(parent.path(), "k3v9x2ab", &["loss"]).unwrap(), None);
+    let mut journal = open(&parent);
+    course(&mut journal, 0, 5);
+    let path = journal.folder().journal();
+    let wanted = Past { has_ended: false, rows: vec![vec![0.5], vec![0.25], vec![0.125], vec![0.1]] };
+    assert_eq!(Past::read(parent.path(), "k3v9x2ab", &["loss"]).unwrap(), Some(wanted));
+    journal.finish(0, after(6.0)).unwrap();
+    let before = fs::read(&path).unwrap();
+    let past = Past::read(parent.path(), "k3v9x2ab", &["val/acc", "loss"]).unwrap().unwrap();
+    assert!(past.has_ended);
+    assert_eq!(past.rows.first(), Some(&vec![0.5, 0.25]));
+    assert_eq!(fs::read(&path).unwrap(), before);
+}

@@ -1,7 +1,5 @@
 //! The fold, event by event.
 
-use std::path::Path;
-
 use engine_actors::outcome::Cause;
 use engine_actors::score::Scoring;
 
@@ -127,7 +125,8 @@ fn a_cv_has_a_row_for_each_cell_and_its_score_in_the_end() {
         resumed: false,
     };
     let opened = entries.apply(&alone, &facts);
-    let [EntryRecord::Open { entry, dir, tune_name: None, config }] = opened.as_slice() else {
+    let [EntryRecord::Open { entry, dir, tune_name: None, config, begun: Begun::Now }] = opened.as_slice()
+    else {
         panic!("{opened:?}")
     };
     assert_eq!((entry, dir.as_path()), (&cv("c"), Path::new("a/c")));
@@ -234,7 +233,7 @@ fn what_is_stopped_or_left_open_did_not_end_well() {
     assert_eq!(summary(&records, &tune())["status"], "cancelled");
 
     let begun = [entries.apply(&tune_started(), &facts), entries.apply(&cv_started(0, 0.1), &facts)];
-    assert_eq!(begun.concat().len(), 2);
+    assert_eq!(begun.concat().len(), 3, "the tune begins, stirs, the cv begins");
     let left = entries.abandon();
     let closed: Vec<_> = left
         .iter()
@@ -259,4 +258,89 @@ fn lost_events_are_told_and_what_follows_them_is_no_end() {
     records.extend(entries.missed(7));
     records.extend(entries.missed(2));
     assert_eq!(summary(&records, &cv("t-cv1"))["events_missed"], 9);
+}
+
+fn cv_recalled(hp_index: u32, score: Option<f64>, runs: &[Status]) -> Event {
+    Event::CvRecalled {
+        cv_name: format!("t-cv{hp_index}"),
+        hp_index,
+        hyperparameters: object(json!({"lr": 0.1, "model": "Unet", "flip": true})),
+        score,
+        spread: score.map(|_| 0.1),
+        score_is_unstable: false,
+        status: if score.is_some() { Status::Complete } else { Status::Failed },
+        runs: runs.to_vec(),
+    }
+}
+
+#[test]
+fn a_resumed_tune_counts_what_is_recalled_and_opens_no_entry_of_it() {
+    let facts = facts(&["val/iou"]);
+    let mut entries = Entries::default();
+    let resumed = |event: Event| match event {
+        Event::TuneStarted { tune_name, tune_dir, n_trials, cells_per_cv, .. } => {
+            Event::TuneStarted { tune_name, tune_dir, n_trials, cells_per_cv, resumed: true }
+        }
+        Event::CvStarted { cv_name, cv_dir, tune_name, hp_index, hyperparameters, cells, .. } => {
+            let resumed = true;
+            Event::CvStarted { cv_name, cv_dir, tune_name, hp_index, hyperparameters, cells, resumed }
+        }
+        other => other,
+    };
+    let recalled = Event::RunRecalled {
+        run_id: "abcd1234".into(),
+        run_name: "r".into(),
+        cv_name: Some("t-cv2".into()),
+        cell: Cell { fold: 0, seed: 42 },
+        status: Status::Complete,
+        metrics: [("val/iou".to_owned(), 0.5), ("train/loss".to_owned(), 1.0)].into(),
+    };
+    let mut records = Vec::new();
+    for event in [
+        resumed(tune_started()),
+        cv_recalled(0, Some(0.7), &[Status::Complete, Status::Complete]),
+        cv_recalled(1, None, &[Status::Complete, Status::Failed]),
+        resumed(cv_started(2, 0.3)),
+        recalled,
+        run_finished(Some("t-cv2"), "r2", Status::Complete, &[("val/iou", 0.6)]),
+        cv_finished(2, Some(0.6), Status::Complete),
+        tune_finished(Some((0, 0.7)), false),
+    ] {
+        records.extend(entries.apply(&event, &facts));
+    }
+    let opened: Vec<_> = records
+        .iter()
+        .filter_map(|record| match record {
+            EntryRecord::Open { entry, begun, .. } => Some((entry.clone(), *begun)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(opened, [(tune(), Begun::Before), (cv("t-cv2"), Begun::Before)]);
+    let stirs = EntryRecord::Stirs { entry: tune() };
+    let place = |wanted: &dyn Fn(&EntryRecord) -> bool| records.iter().position(wanted).unwrap();
+    let is_recalled = |record: &EntryRecord| matches!(record, EntryRecord::Recalled { entry, number: 2, .. } if *entry == tune());
+    assert!(place(&is_recalled) < place(&|record| *record == stirs), "what is recalled is nothing new");
+    let again: Vec<_> = records
+        .iter()
+        .filter_map(|record| match record {
+            EntryRecord::Recalled { entry, number, values } => {
+                let own = identity(entry).iter().map(|name| values[*name]).collect::<Vec<_>>();
+                Some((entry.clone(), *number, own))
+            }
+            _ => None,
+        })
+        .collect();
+    let expected = [(tune(), 1, vec![0.0]), (tune(), 2, vec![1.0]), (cv("t-cv2"), 1, vec![0.0, 42.0])];
+    assert_eq!(again, expected);
+    let all = rows(&records, &tune());
+    assert_eq!(all.len(), 1);
+    assert_eq!((all[0].0, all[0].1["score"], all[0].1["best_score"]), (3, 0.6, 0.7));
+    assert_eq!(rows(&records, &cv("t-cv2"))[0].0, 2, "rows are numbered on");
+    let expected = json!({
+        "cvs": 3, "runs": 6, "failed_runs": 1, "complete_cvs": 2, "failed_cvs": 1, "status": "complete",
+        "best_cv": "t-cv0", "best_hyperparameters": {"lr": 0.1, "model": "Unet", "flip": true},
+        "best_score": 0.7, "score": 0.7
+    });
+    assert_eq!(summary(&records, &tune()), expected);
+    assert_eq!(summary(&records, &cv("t-cv2"))["missing_cells"], 0);
 }

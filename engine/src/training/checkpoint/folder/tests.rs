@@ -26,6 +26,7 @@ fn checkpoint(epoch: u32) -> Checkpoint {
         step: 7,
         data_order: DataOrder { seed: 42, next_epoch: epoch + 1, batches_done: 0 },
         epoch_sums: json!(null),
+        open_row: None,
         optimizer_steps: BTreeMap::from([("a.weight".to_owned(), 7)]),
         schedule: ExponentialLr::new(1e-3, 0.9),
         early_stopping,
