@@ -65,6 +65,7 @@ pub fn command() -> Command {
             "Show what there is to compute on, who is on it, and what a job would take (*)",
         ))
         .subcommand(config_command())
+        .subcommand(journal_command())
 }
 
 fn output_arguments() -> [Arg; 3] {
@@ -156,6 +157,28 @@ fn config_command() -> Command {
                 .about("Every option with its value and where the value came from")
                 .args(every_argument()),
         )
+}
+
+fn journal_command() -> Command {
+    let place = || {
+        Arg::new("place")
+            .value_name("FILE|FOLDER")
+            .required(true)
+            .value_parser(value_parser!(std::path::PathBuf))
+            .help("A journal, or the folder of the tune, cv or run it belongs to")
+    };
+    Command::new("journal")
+        .about("Look at the journal of a tune, a cv or a run: what --resume goes on from")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            Command::new("check")
+                .about(
+                    "Say whether a journal is whole, who works on its job, and what to do if it is damaged",
+                )
+                .arg(place()),
+        )
+        .subcommand(Command::new("show").about("Show every record of a journal").arg(place()))
 }
 
 /// Arguments of every option a level takes.

@@ -76,6 +76,7 @@ pub enum Failure {
     Cancel(CancelError),
     Detach(DetachError),
     System(std::io::Error),
+    Journal(JournalError),
 }
 
 impl Failure {
@@ -90,7 +91,7 @@ impl Failure {
             Self::Cancel(CancelError::Jobs(error)) => jobs_code(error),
             Self::Cancel(_) => Code::NotFinished,
             Self::Data(_) => Code::Data,
-            Self::Sync(SyncAllError::NoFolder { .. }) => Code::File,
+            Self::Sync(SyncAllError::NoFolder { .. }) | Self::Journal(_) => Code::File,
             Self::Sync(_) => Code::Usage,
         }
     }
@@ -163,6 +164,7 @@ from! {
     Cancel(CancelError),
     Detach(DetachError),
     System(std::io::Error),
+    Journal(JournalError),
 }
 
 /// An error and its sources on one line. A source that the text before it tells already is left out.
@@ -178,6 +180,7 @@ pub fn chain(failure: &Failure) -> String {
         Failure::Cancel(error) => error,
         Failure::Detach(error) => error,
         Failure::System(error) => error,
+        Failure::Journal(error) => error,
     };
     let mut text = first.to_string();
     let mut source = first.source();

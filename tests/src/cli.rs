@@ -314,6 +314,13 @@ impl Running {
         }
     }
 
+    /// The next line on standard output; `None` if none comes until then, or ever.
+    pub fn line_until(&mut self, deadline: Instant) -> Option<String> {
+        let line = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()?;
+        note(&mut self.stdout, &line);
+        Some(line)
+    }
+
     #[expect(clippy::panic, reason = "the test's failure")]
     fn gave_up(&mut self, awaited: &str, why: RecvTimeoutError) -> ! {
         drop(self.child.kill());

@@ -9,6 +9,8 @@ pub mod disk;
 pub mod nvml;
 pub mod peers;
 pub mod probe;
+#[cfg(target_os = "linux")]
+pub mod resume;
 pub mod same;
 pub mod table;
 pub mod wandb;

@@ -99,18 +99,19 @@ fn append(writer: &mut JournalWriter, orders: &[Order]) -> Result<(), Unwritten>
         .map_err(|error| Unwritten { reason: error_text(&error) })
 }
 
-/// Ends and changes are on the disk before anybody hears of them, for tables and users remember them too.
+/// Ends and changes are on the disk before anybody hears of them, for tables and users remember them too; ids of runs before their
+/// folders are made, or a power cut could leave folders that no run comes back to.
 pub(crate) fn durability(record: &Record) -> Durability {
     match record {
-        Record::Job(_) | Record::Changed { .. } | Record::RunEnded(_) | Record::Ended { .. } => {
-            Durability::Power
-        }
-        Record::Opened(_)
-        | Record::Proposed { .. }
+        Record::Job(_)
+        | Record::Changed { .. }
         | Record::CvPlanned { .. }
         | Record::RetrainPlanned { .. }
-        | Record::RunRetried { .. }
-        | Record::CvEnded { .. } => Durability::Process,
+        | Record::RunEnded(_)
+        | Record::Ended { .. } => Durability::Power,
+        Record::Opened(_) | Record::Proposed { .. } | Record::RunRetried { .. } | Record::CvEnded { .. } => {
+            Durability::Process
+        }
     }
 }
 

@@ -5,14 +5,16 @@
 //! - [`JournalLine`]: the way of the actors to the thread that appends
 //!
 //! A fact stands in the journal before it is acted on: a configuration before its cv starts, the ids of runs before their
-//! folders are made, the end of a run before its rows stand in a table or its parent hears of it. Ends and changes are on the
-//! disk when they are acted on, since tables are; whatever was appended before is then on the disk too. The rest need only
-//! outlive the process: a power cut may take it, and it is done again from the checkpoints, to the same result.
+//! folders are made, the end of a run before its rows stand in a table or its parent hears of it. Ends, changes and the ids of
+//! runs are on the disk when they are acted on, since tables and folders are; whatever was appended before is then on the disk
+//! too. The rest need only outlive the process: a power cut may take it, and it is done again from the checkpoints, to the same
+//! result.
 
 mod error;
 mod line;
 mod past;
 mod record;
+mod show;
 
 pub use error::HistoryError;
 #[cfg(test)]
@@ -21,6 +23,7 @@ pub use line::{JournalLine, Ledger};
 pub use past::{Past, PastRetrain, PastRun, Step};
 pub(crate) use record::end_of;
 pub use record::{JobPlan, JobRecord, Opened, PlannedRun, Record, Reopened, decode, encode, history};
+pub use show::as_json;
 
 /// Name of the journal in the folder of its job.
 pub const JOURNAL: &str = "engine.journal";

@@ -110,10 +110,12 @@ impl State {
         }
     }
 
-    /// What is kept of the end of a cv. One that was cancelled is not over: it is gone on with.
+    /// What is kept of the end of a cv. One that was cancelled is not over: it is gone on with. Nor is one whose tables could not
+    /// be written: resumed, it recalls its runs and writes them.
     pub(crate) fn record_of_cv(&self, cv: &CvOutcome) -> Option<Record> {
         let CvOutcome { hp_index, status, score, .. } = *cv;
-        (status != Status::Cancelled).then_some(Record::CvEnded { hp_index, status, score })
+        let is_whole = status != Status::Cancelled && cv.unwritten.is_empty();
+        is_whole.then_some(Record::CvEnded { hp_index, status, score })
     }
 
     /// What is kept of the end of the retrained model's run.

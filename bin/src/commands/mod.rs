@@ -4,6 +4,7 @@ mod config;
 mod data;
 mod devices;
 mod jobs;
+mod journal;
 mod sync;
 mod train;
 
@@ -29,6 +30,7 @@ pub fn run(matches: &ArgMatches) -> Result<Code, Failure> {
         Some(("test", given)) => train::test(given, style),
         Some(("devices", given)) => devices::run(given, style),
         Some(("sync", given)) => sync::run(given, style),
+        Some(("journal", given)) => journal::run(given, style),
         Some(("data", given)) => data::run(given, style),
         Some(("config", given)) => config::run(given, style),
         // clap asks for a command and knows no others.

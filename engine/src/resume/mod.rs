@@ -7,6 +7,7 @@
 mod code;
 mod compare;
 mod error;
+mod inspect;
 
 pub(crate) use code::code;
 pub use compare::Difference;
@@ -14,6 +15,7 @@ pub(crate) use compare::{Comparison, compare};
 pub use engine_actors::journal::HistoryError;
 pub use engine_tracking::journal::JournalError;
 pub use error::ResumeError;
+pub use inspect::{Inspected, Inspection, JobState, Soundness, inspect};
 
 use serde_json::{Map, Value};
 

@@ -22,7 +22,7 @@ mod reader;
 mod writer;
 
 pub use error::JournalError;
-pub use reader::{Contents, Entry, TornTail, read};
+pub use reader::{Contents, Entry, TornTail, parse, read};
 pub use writer::{Durability, JournalWriter, is_held};
 
 /// Version of the file's form; raised with every change a reader has to know of.

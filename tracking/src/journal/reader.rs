@@ -50,7 +50,11 @@ pub fn read(path: &Path) -> Result<Contents, JournalError> {
     parse(path, &bytes)
 }
 
-pub(super) fn parse(path: &Path, file: &[u8]) -> Result<Contents, JournalError> {
+/// Reads a journal from its bytes; the path is for errors.
+///
+/// # Errors
+/// As [`read`], but for those of the file system.
+pub fn parse(path: &Path, file: &[u8]) -> Result<Contents, JournalError> {
     match frame::version(file) {
         None => return Err(JournalError::NotAJournal { path: path.to_owned() }),
         Some(FORMAT_VERSION) => {}

@@ -75,7 +75,10 @@ impl JournalWriter {
         let contents = parse(path, &bytes)?;
         let end = contents.whole_bytes;
         let cut = || {
-            file.set_len(end)?;
+            // One that is whole is not touched: somebody may only want to see whether it can be gone on with.
+            if contents.torn.is_some() {
+                file.set_len(end)?;
+            }
             file.sync_all()
         };
         cut().map_err(|source| JournalError::Write { path: path.to_owned(), at: end, source })?;
