@@ -34,29 +34,12 @@ const OWN: [&str; 13] = [
     "stderr_tail",
 ];
 
-/// Whether the order of a table's rows counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rows {
-    /// As they stand.
-    InOrder,
-    /// The cvs of a tune as they came to their ends.
-    AnyOrder,
-}
-
 /// That two folders of one job hold the same results.
 ///
 /// # Panics
 /// If they do not; says what differs.
 pub fn assert_same(expected: &Path, found: &Path) {
-    assert_none(&differences(expected, found, Rows::InOrder), expected, found);
-}
-
-/// As [`assert_same`], whatever the order of rows in tables.
-///
-/// # Panics
-/// If they do not hold the same; says what differs.
-pub fn assert_same_in_any_order(expected: &Path, found: &Path) {
-    assert_none(&differences(expected, found, Rows::AnyOrder), expected, found);
+    assert_none(&differences(expected, found), expected, found);
 }
 
 fn assert_none(differences: &[String], expected: &Path, found: &Path) {
@@ -74,11 +57,11 @@ fn assert_none(differences: &[String], expected: &Path, found: &Path) {
 /// What differs between two folders of one job, a line each; none if they hold the same results.
 ///
 /// Looks at tables, and at each run's `metrics.csv`, `hparams.yaml`, checkpoints and figures.
-pub fn differences(expected: &Path, found: &Path, rows: Rows) -> Vec<String> {
+pub fn differences(expected: &Path, found: &Path) -> Vec<String> {
     let mut out = Differences::default();
     let (theirs, ours) = (Contents::of(expected), Contents::of(found));
     for name in out.shared("", "table", theirs.tables.keys(), ours.tables.keys()) {
-        compare_tables(&mut out, &name, &theirs.tables[&name], &ours.tables[&name], rows);
+        compare_tables(&mut out, &name, &theirs.tables[&name], &ours.tables[&name]);
     }
     for name in out.shared("", "run", theirs.runs.keys(), ours.runs.keys()) {
         compare_runs(&mut out, &name, &theirs.runs[&name], &ours.runs[&name]);
@@ -254,7 +237,7 @@ fn compare_metrics(
 
 // ---- tables ----
 
-fn compare_tables(out: &mut Differences, name: &str, expected: &Path, found: &Path, rows: Rows) {
+fn compare_tables(out: &mut Differences, name: &str, expected: &Path, found: &Path) {
     let [(columns, theirs), (own_columns, ours)] = [expected, found].map(|path| {
         let batch = read_table(path);
         let fields = batch.schema_ref().fields().iter().enumerate();
@@ -263,10 +246,7 @@ fn compare_tables(out: &mut Differences, name: &str, expected: &Path, found: &Pa
             .map(|(index, field)| (index, field.name().clone()));
         let kept: Vec<(usize, String)> = kept.collect();
         let row = |row| kept.iter().map(|(column, name)| cell(&batch, *column, name, row)).collect();
-        let mut all: Vec<Vec<String>> = (0..batch.num_rows()).map(row).collect();
-        if rows == Rows::AnyOrder {
-            all.sort();
-        }
+        let all: Vec<Vec<String>> = (0..batch.num_rows()).map(row).collect();
         (kept.into_iter().map(|(_, name)| name).collect::<Vec<_>>(), all)
     });
     if columns != own_columns {
@@ -284,7 +264,7 @@ fn compare_tables(out: &mut Differences, name: &str, expected: &Path, found: &Pa
     }
 }
 
-fn read_table(path: &Path) -> RecordBatch {
+pub(crate) fn read_table(path: &Path) -> RecordBatch {
     let reader = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(path).unwrap()).unwrap();
     let schema = reader.schema().clone();
     let batches: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
@@ -292,7 +272,7 @@ fn read_table(path: &Path) -> RecordBatch {
 }
 
 /// A cell as text; of a float all its bits.
-fn cell(batch: &RecordBatch, column: usize, name: &str, row: usize) -> String {
+pub(crate) fn cell(batch: &RecordBatch, column: usize, name: &str, row: usize) -> String {
     let values = batch.column(column);
     match values.data_type() {
         _ if values.is_null(row) => "null".into(),
@@ -308,7 +288,7 @@ fn cell(batch: &RecordBatch, column: usize, name: &str, row: usize) -> String {
 // ---- JSON ----
 
 /// Whether a key, column or metric differs between any two jobs.
-fn is_own(name: &str) -> bool {
+pub(crate) fn is_own(name: &str) -> bool {
     OWN.contains(&name) || name.starts_with("train/device/")
 }
 
@@ -317,7 +297,7 @@ fn without_place(checkpoint: &str) -> String {
     checkpoint.rsplit_once("checkpoints/").map_or(checkpoint, |(_, name)| name).to_owned()
 }
 
-fn timeless(value: &Value) -> Value {
+pub(crate) fn timeless(value: &Value) -> Value {
     match value {
         Value::Object(entries) => {
             let kept = entries.iter().filter(|(name, _)| !is_own(name));
@@ -377,8 +357,8 @@ mod tests {
         run(&one, "aaaaaaaa", 0.1, 1.0);
         run(&other, "bbbbbbbb", 0.1, 2.0);
         run(&third, "cccccccc", 0.1 + f64::EPSILON, 1.0);
-        assert_eq!(differences(&one, &other, Rows::InOrder), Vec::<String>::new());
-        let found = differences(&one, &third, Rows::InOrder);
+        assert_eq!(differences(&one, &other), Vec::<String>::new());
+        let found = differences(&one, &third);
         let places = [
             "metrics.csv: row 0: loss",
             "weights.safetensors: the bytes differ from byte",
@@ -398,11 +378,11 @@ mod tests {
         fs::write(folder.join("checkpoints/epoch=0/weights.safetensors"), "").unwrap();
         fs::create_dir_all(&empty).unwrap();
         assert_eq!(
-            differences(&one, &other, Rows::InOrder),
+            differences(&one, &other),
             ["  cv0/r: the file checkpoints/epoch=0/weights.safetensors should not be there"]
         );
-        assert_eq!(differences(&one, &empty, Rows::InOrder), ["  : the run cv0/r is missing"]);
-        assert_eq!(differences(&empty, &empty, Rows::InOrder).len(), 1);
+        assert_eq!(differences(&one, &empty), ["  : the run cv0/r is missing"]);
+        assert_eq!(differences(&empty, &empty).len(), 1);
     }
 
     #[test]

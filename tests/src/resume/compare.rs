@@ -1,36 +1,17 @@
-//! Whether two jobs came to the same result: tables, checkpoints, and what the program said in the end.
-//!
-//! Same means bit for bit, but for what can not be the same: times, ids, places, names of devices, memory.
+//! As [`crate::same`], of jobs that were asked for more in between: tables and checkpoints alone, since figures are drawn after what was
+//! the last epoch then, and in a checkpoint stands what its run was asked for then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Float64Type};
-use arrow::util::display::array_value_to_string;
 use engine_actors::journal::{JOURNAL, history};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
+
+use crate::same::{cell, is_own, outcome_differences, read_table, timeless};
 
 /// Characters of an id, behind the name of a run and a dash.
 const ID: usize = 8;
-/// Columns and keys that differ between any two jobs. In a checkpoint stands what its run was asked for then, which may have become more.
-const OWN: [&str; 13] = [
-    "duration",
-    "duration_secs",
-    "elapsed_secs",
-    "run_id",
-    "device",
-    "peak_memory_bytes",
-    "peak_device_memory_bytes",
-    "run_dir",
-    "cv_dir",
-    "tune_dir",
-    "settings",
-    "train/time",
-    "stderr_tail",
-];
 
 /// That two folders of one job hold the same tables and checkpoints, one folder for each run.
 ///
@@ -80,7 +61,7 @@ fn assert_same_contents(expected: &Path, found: &Path, is_known: &dyn Fn(&str) -
 /// # Panics
 /// If not.
 pub fn assert_same_outcome(expected: &Value, found: &Value) {
-    assert_eq!(lasting(expected), lasting(found));
+    assert_eq!(outcome_differences(expected, found), Vec::<String>::new());
 }
 
 /// Names only one of the two has.
@@ -148,7 +129,7 @@ fn compare_checkpoints(run: &str, theirs: &Path, ours: &Path, differing: &mut Ve
         }
         let [theirs, ours] = [theirs, ours].map(|folder| {
             let text = fs::read(folder.join(&name).join("state.json")).unwrap();
-            lasting(&serde_json::from_slice(&text).unwrap())
+            lasting(serde_json::from_slice(&text).unwrap())
         });
         if theirs != ours {
             differing.push(format!("{run}/{name}/state.json: {ours} in place of {theirs}"));
@@ -162,14 +143,10 @@ fn names(folder: &Path) -> BTreeSet<String> {
 
 // ---- tables ----
 
-/// The rows of a table, each by column, floats with all their bits. A tune's may be in the order in which its cvs ended, so they are
-/// sorted.
+/// The rows of a table, each by column, floats with all their bits, sorted.
 pub fn rows(path: &Path) -> Vec<BTreeMap<String, String>> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(path).unwrap()).unwrap();
-    let schema = reader.schema().clone();
-    let batches: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
-    let batch = arrow::compute::concat_batches(&schema, &batches).unwrap();
-    let names: Vec<&String> = schema.fields().iter().map(|field| field.name()).collect();
+    let batch = read_table(path);
+    let names: Vec<&String> = batch.schema_ref().fields().iter().map(|field| field.name()).collect();
     let row = |row| {
         let kept = names.iter().enumerate().filter(|(_, name)| !is_own(name));
         kept.map(|(column, name)| ((*name).clone(), cell(&batch, column, name, row))).collect()
@@ -179,44 +156,13 @@ pub fn rows(path: &Path) -> Vec<BTreeMap<String, String>> {
     rows
 }
 
-fn cell(batch: &RecordBatch, column: usize, name: &str, row: usize) -> String {
-    let values = batch.column(column);
-    match values.data_type() {
-        _ if values.is_null(row) => "null".into(),
-        DataType::Float64 => {
-            let value = values.as_primitive::<Float64Type>().value(row);
-            format!("{value:?} ({:016x})", value.to_bits())
-        }
-        _ if name == "checkpoint" => without_place(&array_value_to_string(values, row).unwrap()),
-        _ => array_value_to_string(values, row).unwrap(),
+/// What two checkpoints have in common that came to the same. What a run was asked for stands in them as it was then, and may have become
+/// more.
+fn lasting(mut state: Value) -> Value {
+    if let Some(state) = state.as_object_mut() {
+        state.remove("settings");
     }
-}
-
-// ---- JSON ----
-
-fn is_own(name: &str) -> bool {
-    OWN.contains(&name) || name.starts_with("train/device/")
-}
-
-/// The path of a checkpoint below its run.
-fn without_place(checkpoint: &str) -> String {
-    checkpoint.rsplit_once("checkpoints/").map_or(checkpoint, |(_, name)| name).to_owned()
-}
-
-/// What two jobs have in common that came to the same.
-fn lasting(value: &Value) -> Value {
-    match value {
-        Value::Object(entries) => {
-            let kept = entries.iter().filter(|(name, _)| !is_own(name));
-            let one = |(name, value): (&String, &Value)| match value {
-                Value::String(path) if name == "checkpoint" => (name.clone(), without_place(path).into()),
-                other => (name.clone(), lasting(other)),
-            };
-            Value::Object(kept.map(one).collect())
-        }
-        Value::Array(values) => Value::Array(values.iter().map(lasting).collect()),
-        other => other.clone(),
-    }
+    timeless(&state)
 }
 
 #[cfg(test)]

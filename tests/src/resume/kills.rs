@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use engine_actors::journal::{JOURNAL, history};
 use rustix::process::Signal;
 
-use super::compare::{assert_same, assert_same_outcome};
+use super::compare::assert_same_outcome;
 use super::{Job, Random, Told};
 use crate::cli::{Ended, Running};
+use crate::same::assert_same;
 
 /// Environment variable: how often a job is killed.
 const KILLS: &str = "TEST_KILLS";
