@@ -239,6 +239,7 @@ fn stop_and_resume() {
 
     let strayed = Some(order.clone());
     order.attempt = 2;
+    order.goes_on = true;
     let strays = launch::Part::Workload(Box::new(Part { order: order.clone(), strayed, stopped_rank: None }));
     for one in ranks(&strays, 2, Duration::from_secs(60)).hear_all::<Told>() {
         let text = &one.failure().message;
