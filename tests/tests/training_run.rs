@@ -324,6 +324,7 @@ fn what_was_logged_behind_the_checkpoint_gives_way_to_what_is_logged_anew() {
     csv.append(&run(&whole).points()).unwrap();
     csv.close().unwrap();
     order.attempt = 2;
+    order.goes_on = true;
     let resumed = run(&order);
     let from = resumed.messages.iter().find_map(|message| match message {
         FromWorker::Prepared { from, metrics, .. } => Some((*from, metrics.contains_key("val/loss"))),
