@@ -161,8 +161,8 @@ fn changed(
     if !refused.is_empty() && keeping.resume != Resume::Force {
         return Err(ResumeError::Changed { name: name.to_owned(), differences: refused });
     }
-    let failed = |status| status == Status::Failed;
-    let has_failed = past.runs().filter_map(|run| run.outcome.as_ref()).any(|outcome| failed(outcome.status));
+    let has_failed =
+        past.runs().filter_map(|run| run.outcome.as_ref()).any(|outcome| outcome.status == Status::Failed);
     reopened.failed = keeping.resume == Resume::Failed && has_failed;
     let is_same = refused.is_empty() && allowed.is_empty() && reopened == Reopened::default();
     Ok((!is_same).then(|| Record::Changed { job: Box::new(job), reopened }))
