@@ -4,8 +4,9 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 const SHIM: &str = "c10d/shim.cpp";
-const HEADERS: [&str; 6] = [
+const HEADERS: [&str; 7] = [
     "c10d/shim.h",
+    "shim/guarded.h",
     "c10d/gloo/algorithm.h",
     "c10d/gloo/context.h",
     "c10d/gloo/common/error.h",
@@ -24,8 +25,9 @@ fn main() -> Result<(), String> {
     build.cpp(true).std("c++17").pic(true).warnings(false).opt_level(2).debug(false);
     // Nothing of the stand-ins may take the place of what libtorch defines under the same names.
     build.flag("-fvisibility=hidden").define("USE_C10D_GLOO", None);
-    build.define("_GLIBCXX_USE_CXX11_ABI", &*watched("LIBTORCH_CXX11_ABI").unwrap_or_else(|| "1".into()));
-    build.include("c10d").includes(&libtorch.includes).file(SHIM);
+    build.define("_GLIBCXX_USE_CXX11_ABI", &*cxx11_abi());
+    build.include("c10d").include("shim").includes(&libtorch.includes).file(SHIM);
+    libtorch.tell_dependents()?;
     if let Some(Nccl { includes, cudart }) = libtorch.nccl() {
         build.includes(includes).define("ENGINE_NCCL", None).define("USE_C10D_NCCL", None);
         println!("cargo:rustc-cfg=engine_nccl");
@@ -71,6 +73,16 @@ impl Libtorch {
         Ok(Self { includes, lib: or_root("LIBTORCH_LIB").join("lib") })
     }
 
+    /// What a dependent's build script needs to compile a shim of its own, as `DEP_ENGINE_C10D_…`.
+    fn tell_dependents(&self) -> Result<(), String> {
+        let shim = env::current_dir().map_err(|error| format!("no current folder: {error}"))?.join("shim");
+        let includes = env::join_paths(std::iter::once(&shim).chain(&self.includes))
+            .map_err(|error| format!("libtorch's folder can not be in a list of paths: {error}"))?;
+        println!("cargo:includes={}", includes.display());
+        println!("cargo:cxx11_abi={}", cxx11_abi());
+        Ok(())
+    }
+
     /// What NCCL takes besides, if this libtorch can compute with CUDA and all of it is installed.
     fn nccl(&self) -> Option<Nccl> {
         let homes: Vec<PathBuf> =
@@ -91,6 +103,11 @@ impl Libtorch {
 struct Nccl {
     includes: Vec<PathBuf>,
     cudart: PathBuf,
+}
+
+/// Which of libstdc++'s two interfaces libtorch was built for.
+fn cxx11_abi() -> String {
+    watched("LIBTORCH_CXX11_ABI").unwrap_or_else(|| "1".into())
 }
 
 /// A variable the build depends on.

@@ -9,10 +9,7 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 #endif
 
-#include <algorithm>
 #include <chrono>
-#include <cstring>
-#include <exception>
 #include <optional>
 #include <vector>
 
@@ -32,28 +29,7 @@ struct EngineWork {
 
 namespace {
 
-void tell(EngineError error, const char* text) noexcept {
-  if (error.size == 0) return;
-  const size_t length = std::min(std::strlen(text), error.size - 1);
-  std::memcpy(error.text, text, length);
-  error.text[length] = '\0';
-}
-
-// Runs `body`; an exception becomes its text.
-template <typename Body>
-bool guarded(EngineError error, Body&& body) noexcept {
-  try {
-    body();
-    return true;
-  } catch (const c10::Error& exception) {
-    tell(error, exception.what_without_backtrace());
-  } catch (const std::exception& exception) {
-    tell(error, exception.what());
-  } catch (...) {
-    tell(error, "an exception without a text");
-  }
-  return false;
-}
+using engine::guarded;
 
 c10::intrusive_ptr<c10d::Store> part(const EngineStore* store, const char* name, std::chrono::milliseconds timeout) {
   auto part = c10::make_intrusive<c10d::PrefixStore>(name, store->store);

@@ -1,10 +1,8 @@
 // The part of libtorch's c10d that the engine uses, as C: what devices/src/c10d/ffi.rs declares.
-//
-// Every call answers whether it succeeded. If not, it leaves the text of the exception in `error`, cut to its size and
-// closed by a zero, and makes nothing. No exception leaves a call.
 #pragma once
 
-#include <cstddef>
+#include "guarded.h"
+
 #include <cstdint>
 
 extern "C" {
@@ -12,11 +10,6 @@ extern "C" {
 struct EngineStore;
 struct EngineGroup;
 struct EngineWork;
-
-struct EngineError {
-  char* text;
-  size_t size;
-};
 
 // Connects to the store of rank 0, which serves it: on `port`, or on the descriptor `listener` where it is not
 // negative. Waits for all of `world`.

@@ -22,6 +22,8 @@ pub mod lease;
 pub mod lock;
 pub mod placement;
 pub mod rank;
+#[cfg(feature = "tch")]
+pub mod shim;
 pub mod suggest;
 pub mod usage;
 pub mod worker;

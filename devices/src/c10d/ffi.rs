@@ -5,15 +5,7 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::NonNull;
 
-/// Longest text kept of an exception, its closing zero included.
-const TEXT_BYTES: usize = 1024;
-
-/// C's `EngineError`.
-#[repr(C)]
-struct ErrorText {
-    text: *mut c_char,
-    size: usize,
-}
+use crate::shim::{ErrorText, call};
 
 /// A type of the shim that is only ever pointed to.
 macro_rules! opaque {
@@ -90,17 +82,7 @@ pub(super) struct Seat {
     pub(super) timeout_ms: i64,
 }
 
-/// Runs a call of the shim; what it answers is a text where it failed.
-fn call(call: impl FnOnce(ErrorText) -> bool) -> Result<(), String> {
-    let mut text = [0_u8; TEXT_BYTES];
-    if call(ErrorText { text: text.as_mut_ptr().cast(), size: text.len() }) {
-        return Ok(());
-    }
-    let told = CStr::from_bytes_until_nul(&text).map(CStr::to_string_lossy);
-    Err(told.map_or_else(|_| "no text".to_owned(), std::borrow::Cow::into_owned))
-}
-
-/// As [`call`], for one that makes something.
+/// Runs a call that makes something; what it answers is a text where it failed.
 fn make<T>(make: impl FnOnce(*mut *mut T, ErrorText) -> bool) -> Result<NonNull<T>, String> {
     let mut made = std::ptr::null_mut();
     call(|error| make(&raw mut made, error))?;

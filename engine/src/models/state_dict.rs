@@ -7,6 +7,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use super::SegmentationModel;
 use super::error::{Mismatch, ModelError};
+use crate::nn::kernels::laid_out;
 
 /// Buffers of PyTorch's batch normalisation that count batches; nothing is computed from them.
 pub(super) const BATCHES_TRACKED: &str = "num_batches_tracked";
@@ -198,7 +199,7 @@ impl ModuleMapper for Loader {
         };
         param.map(|old| {
             let data = TensorData::new(tensor.values, tensor.shape);
-            let new = Tensor::from_data(data, &old.device());
+            let new = laid_out(Tensor::from_data(data, &old.device()));
             if old.is_require_grad() { new.require_grad() } else { new }
         })
     }

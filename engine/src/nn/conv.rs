@@ -2,10 +2,9 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
 
 use super::init::{Initializer, WeightInit};
+use super::kernels::{Convolution, conv2d};
 
 /// Size and stride of a convolution with a square kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +70,8 @@ impl Conv2d {
     /// - `x`: `[batch, in_channels, height, width]`
     /// - returns `[batch, out_channels, height / stride, width / stride]` (with `kernel / 2` padding, rounded up)
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [1, 1], 1);
-        conv2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options)
+        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
+        let of = Convolution { stride, padding, dilation: [1, 1], groups: 1 };
+        conv2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), of)
     }
 }

@@ -5,6 +5,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
 
+use super::kernels::laid_out;
+
 /// Distribution a weight is drawn from. `fan` counts the kernel's area.
 ///
 /// # Sources
@@ -80,7 +82,7 @@ impl Initializer {
     }
 
     fn parameter<const D: usize>(&mut self, data: TensorData) -> Param<Tensor<D>> {
-        let mut param = Param::from_tensor(Tensor::from_data(data, &self.device));
+        let mut param = Param::from_tensor(laid_out(Tensor::from_data(data, &self.device)));
         param.id = self.id();
         param
     }

@@ -1,6 +1,6 @@
 //! Layers with PyTorch's semantics and PyTorch's parameter names.
 //!
-//! Each layer calls burn in one place, so that a backend's own kernels can take its place there.
+//! Each layer computes through [`kernels`], where a backend's own kernels take the place of burn's operations.
 //!
 //! Invariants
 //! - NN-1: a module's parameter paths are its state-dict names in PyTorch (`bn1.running_mean`); a field
@@ -10,6 +10,7 @@
 
 mod conv;
 mod init;
+pub(crate) mod kernels;
 mod norm;
 mod ops;
 

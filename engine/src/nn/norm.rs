@@ -2,9 +2,9 @@
 
 use burn::module::{Flag, Module, Param, RunningState};
 use burn::tensor::Tensor;
-use burn::tensor::module::{batch_norm, batch_norm_train};
 
 use super::init::Initializer;
+use super::kernels::{batch_norm_eval, batch_norm_train};
 
 /// Weight of a batch in the running statistics: PyTorch's default.
 const MOMENTUM: f64 = 0.1;
@@ -55,27 +55,23 @@ impl BatchNorm2d {
     }
 
     fn forward_eval(&self, x: Tensor<4>) -> Tensor<4> {
-        let (mean, variance) = (self.running_mean.value(), self.running_var.value());
-        batch_norm(x, self.weight.val(), self.bias.val(), mean, variance, EPSILON)
+        let running = [self.running_mean.value(), self.running_var.value()];
+        batch_norm_eval(x, [self.weight.val(), self.bias.val()], running, EPSILON)
     }
 
     fn forward_train(&self, x: Tensor<4>) -> Tensor<4> {
-        let [batch, _, height, width] = x.dims();
-        let count = (batch * height * width) as f64;
-        let result = batch_norm_train(x, self.weight.val(), self.bias.val(), EPSILON);
-        // One value per channel has no spread: PyTorch refuses it, n / (n - 1) would be infinite.
-        let unbiased = result.variance.mul_scalar(count / (count - 1.0).max(1.0));
-        blend(&self.running_mean, result.mean);
-        blend(&self.running_var, unbiased);
-        result.output
+        let running = [self.running_mean.value_sync(), self.running_var.value_sync()];
+        let normalised =
+            batch_norm_train(x, [self.weight.val(), self.bias.val()], running, MOMENTUM, EPSILON);
+        keep(&self.running_mean, normalised.running_mean);
+        keep(&self.running_var, normalised.running_var);
+        normalised.output
     }
 }
 
-/// Moves a running statistic towards the batch's. Reading it back at once folds the update in, so that
-/// a visitor, which does not, sees it.
-fn blend(running: &RunningState<Tensor<1>>, batch: Tensor<1>) {
-    let old = running.value_sync();
-    running.update((old.mul_scalar(1.0 - MOMENTUM) + batch.detach().mul_scalar(MOMENTUM)).detach());
+/// Sets a running statistic. Reading it back at once folds the update in, so that a visitor, which does not, sees it.
+fn keep(running: &RunningState<Tensor<1>>, value: Tensor<1>) {
+    running.update(value);
     running.value_sync();
 }
 

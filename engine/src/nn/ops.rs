@@ -6,7 +6,7 @@ use burn::tensor::ops::{InterpolateMode, InterpolateOptions, MaxPoolOptions};
 
 /// `max(x, 0)`.
 pub fn relu(x: Tensor<4>) -> Tensor<4> {
-    burn::tensor::activation::relu(x)
+    super::kernels::relu(x)
 }
 
 /// `torch.nn.MaxPool2d(kernel_size=3, stride=2, padding=1)`: halves height and width, rounding up.

@@ -8,6 +8,7 @@ use burn::tensor::container::TensorContainer;
 use burn::tensor::{Gradients, Tensor, TensorData};
 
 use crate::models::NamedTensor;
+use crate::nn::kernels::{AdamWStep, Moved, adamw};
 
 /// Constants of [`AdamW`]; the defaults are PyTorch's.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -103,6 +104,9 @@ impl AdamW {
     }
 
     /// Takes one step along gradients that were gathered: over several batches, or over several processes.
+    ///
+    /// Where torch computes, weights and moments change in their own memory if nobody else holds them: give the module
+    /// away rather than a clone of it.
     pub fn step_along<M: Module>(&mut self, learning_rate: f64, module: M, gradients: GradientsParams) -> M {
         let mut update = Update { optimizer: self, learning_rate, gradients };
         module.map(&mut update)
@@ -161,24 +165,15 @@ impl AdamW {
     ) -> Tensor<D> {
         let AdamWConfig { beta1, beta2, epsilon, weight_decay } = self.config;
         let step = self.steps.get(&name).copied().unwrap_or(0).saturating_add(1);
-        let gradient_part = gradient.clone().mul_scalar(1.0 - beta1);
-        let square_part = gradient.square().mul_scalar(1.0 - beta2);
-        let mean = match self.moments.mean.remove::<Tensor<D>>(&name) {
-            Some(mean) => mean.mul_scalar(beta1).add(gradient_part),
-            None => gradient_part,
-        };
-        let square = match self.moments.square.remove::<Tensor<D>>(&name) {
-            Some(square) => square.mul_scalar(beta2).add(square_part),
-            None => square_part,
-        };
-        // `powf` of a step count beyond 2^53 is out of reach; the cast is exact.
-        let correction = |beta: f64| 1.0 - beta.powf(step as f64);
-        let denominator = square.clone().sqrt().div_scalar(correction(beta2).sqrt()).add_scalar(epsilon);
-        let delta = mean.clone().div(denominator).mul_scalar(learning_rate / correction(beta1));
+        let mean = self.moments.mean.remove::<Tensor<D>>(&name);
+        let moments =
+            mean.zip(self.moments.square.remove::<Tensor<D>>(&name)).map(|(mean, square)| [mean, square]);
+        let constants = AdamWStep { step, learning_rate, beta1, beta2, epsilon, weight_decay };
+        let Moved { parameter, mean, square } = adamw(parameter, gradient, moments, constants);
         self.moments.mean.register(name.clone(), mean);
         self.moments.square.register(name.clone(), square);
         self.steps.insert(name, step);
-        parameter.mul_scalar(1.0 - learning_rate * weight_decay).sub(delta)
+        parameter
     }
 }
 

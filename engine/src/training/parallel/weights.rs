@@ -4,6 +4,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
 use super::{Exchange, ExchangeError, gather};
+use crate::nn::kernels::laid_out;
 
 /// The module with rank 0's values in every tensor: what training begins with.
 ///
@@ -105,7 +106,7 @@ impl ModuleMapper for Fill {
             let range = self.next..self.next + shape.iter().product::<usize>();
             self.next = range.end;
             // A copy of its own: a slice would keep all the others alive.
-            let new = self.flat.clone().slice([range]).mul_scalar(1.0).reshape(shape);
+            let new = laid_out(self.flat.clone().slice([range]).mul_scalar(1.0).reshape(shape));
             match (old.is_autodiff(), old.is_require_grad()) {
                 (true, true) => new.autodiff().require_grad(),
                 (true, false) => new.autodiff(),

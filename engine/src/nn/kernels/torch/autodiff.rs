@@ -1,0 +1,193 @@
+//! Nodes of burn's autodiff over torch's kernels.
+//!
+//! What a node keeps it holds as clones: as long as they live, nobody writes into their memory.
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, LibTorch};
+use burn_tch::TchTensor;
+
+use super::{BatchStatistics, Convolution, TorchKernels, batch_statistics, ffi};
+
+/// What the nodes call: the passes themselves.
+pub(super) trait Passes: TorchKernels {
+    fn conv2d_backward(
+        grad: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        of: Convolution,
+        wanted: [bool; 2],
+    ) -> [Option<FloatTensor<Self>>; 2];
+    fn batch_statistics(
+        x: &FloatTensor<Self>,
+        affine: [&FloatTensor<Self>; 2],
+        running: [&FloatTensor<Self>; 2],
+        momentum: f64,
+        epsilon: f64,
+    ) -> BatchStatistics<Self>;
+    fn batch_norm_backward(
+        grad: FloatTensor<Self>,
+        kept: Kept<Self>,
+        wanted: [bool; 3],
+    ) -> [Option<FloatTensor<Self>>; 3];
+    fn torch_relu_backward(grad: FloatTensor<Self>, y: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+impl Passes for LibTorch {
+    fn conv2d_backward(
+        grad: TchTensor,
+        x: TchTensor,
+        weight: TchTensor,
+        of: Convolution,
+        wanted: [bool; 2],
+    ) -> [Option<TchTensor>; 2] {
+        ffi::conv2d_backward(&grad.tensor, &x.tensor, &weight.tensor, of, wanted)
+            .map(|one| one.map(TchTensor::new))
+    }
+
+    fn batch_statistics(
+        x: &TchTensor,
+        affine: [&TchTensor; 2],
+        running: [&TchTensor; 2],
+        momentum: f64,
+        epsilon: f64,
+    ) -> BatchStatistics<Self> {
+        batch_statistics(x, affine, running, momentum, epsilon)
+    }
+
+    fn batch_norm_backward(grad: TchTensor, kept: Kept<Self>, wanted: [bool; 3]) -> [Option<TchTensor>; 3] {
+        let Kept { x, weight, mean, deviation, epsilon } = kept;
+        let batch = [&mean.tensor, &deviation.tensor];
+        ffi::batch_norm_backward(&grad.tensor, &x.tensor, &weight.tensor, batch, epsilon, wanted)
+            .map(|one| one.map(TchTensor::new))
+    }
+
+    fn torch_relu_backward(grad: TchTensor, y: TchTensor) -> TchTensor {
+        let in_place = grad.can_mut();
+        TchTensor::new(ffi::relu_backward(grad.tensor, &y.tensor, in_place))
+    }
+}
+
+/// What the gradient of a batch normalisation is made of.
+#[derive(Debug)]
+pub(super) struct Kept<B: Backend> {
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    mean: FloatTensor<B>,
+    deviation: FloatTensor<B>,
+    epsilon: f64,
+}
+
+// Derived, it would ask it of the backend.
+impl<B: Backend> Clone for Kept<B> {
+    fn clone(&self) -> Self {
+        let Self { x, weight, mean, deviation, epsilon } = self;
+        Self {
+            x: x.clone(),
+            weight: weight.clone(),
+            mean: mean.clone(),
+            deviation: deviation.clone(),
+            epsilon: *epsilon,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Conv2dNode;
+
+impl<B: Passes> Backward<B, 2> for Conv2dNode {
+    type State = (FloatTensor<B>, FloatTensor<B>, Convolution);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let (x, weight, of) = ops.state;
+        let wanted = ops.parents.each_ref().map(Option::is_some);
+        let given = B::conv2d_backward(grad, x, weight, of, wanted);
+        for (parent, grad) in ops.parents.into_iter().zip(given) {
+            if let (Some(parent), Some(grad)) = (parent, grad) {
+                grads.register::<B>(parent.id, grad);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct BatchNormNode;
+
+impl<B: Passes> Backward<B, 3> for BatchNormNode {
+    type State = Kept<B>;
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let wanted = ops.parents.each_ref().map(Option::is_some);
+        let given = B::batch_norm_backward(grad, ops.state, wanted);
+        for (parent, grad) in ops.parents.into_iter().zip(given) {
+            if let (Some(parent), Some(grad)) = (parent, grad) {
+                grads.register::<B>(parent.id, grad);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct ReluNode;
+
+impl<B: Passes> Backward<B, 1> for ReluNode {
+    type State = FloatTensor<B>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let [parent] = ops.parents;
+        if let Some(parent) = parent {
+            grads.register::<B>(parent.id, B::torch_relu_backward(grad, ops.state));
+        }
+    }
+}
+
+impl<B: Passes, C: CheckpointStrategy> TorchKernels for Autodiff<B, C> {
+    fn torch_conv2d(x: FloatTensor<Self>, weight: FloatTensor<Self>, of: Convolution) -> FloatTensor<Self> {
+        let parents = [x.node(), weight.node()];
+        let (x, weight) = (x.into_primitive(), weight.into_primitive());
+        match Conv2dNode.prepare::<C>(parents).compute_bound().stateful() {
+            OpsKind::Tracked(node) => {
+                let y = B::torch_conv2d(x.clone(), weight.clone(), of);
+                node.finish((x, weight, of), y)
+            }
+            OpsKind::UnTracked(node) => node.finish(B::torch_conv2d(x, weight, of)),
+        }
+    }
+
+    fn torch_batch_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        running_mean: FloatTensor<Self>,
+        running_var: FloatTensor<Self>,
+        momentum: f64,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let parents = [x.node(), weight.node(), bias.node()];
+        let (x, weight) = (x.into_primitive(), weight.into_primitive());
+        let affine = [&weight, bias.primitive()];
+        let running = [running_mean.primitive(), running_var.primitive()];
+        let BatchStatistics { output, mean, deviation, running_mean, running_var } =
+            B::batch_statistics(&x, affine, running, momentum, epsilon);
+        let output = match BatchNormNode.prepare::<C>(parents).compute_bound().stateful() {
+            OpsKind::Tracked(node) => node.finish(Kept { x, weight, mean, deviation, epsilon }, output),
+            OpsKind::UnTracked(node) => node.finish(output),
+        };
+        (output, FloatTensor::<Self>::new(running_mean), FloatTensor::<Self>::new(running_var))
+    }
+
+    fn torch_relu(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        let parents = [x.node()];
+        let y = B::torch_relu(x.into_primitive());
+        match ReluNode.prepare::<C>(parents).compute_bound().stateful() {
+            OpsKind::Tracked(node) => node.finish(y.clone(), y),
+            OpsKind::UnTracked(node) => node.finish(y),
+        }
+    }
+}
