@@ -1,4 +1,4 @@
-//! Worker processes that do one run of a cv after another.
+//! Worker processes that do one run of a job after another.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what cannot be had fails the test")]
 
@@ -12,7 +12,7 @@ use serde_json::json;
 const PROBE: &str = env!("CARGO_BIN_EXE_probe");
 
 #[test]
-fn the_runs_of_a_cv_share_a_worker_and_those_of_another_have_their_own() {
+fn the_runs_of_a_tune_share_a_worker() {
     let place = Workplace::new();
     let marker = place.path("marks");
     let script = json!({"script": format!("marker:{}; step:2", marker.display())});
@@ -21,10 +21,8 @@ fn the_runs_of_a_cv_share_a_worker_and_those_of_another_have_their_own() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     place.assert_left_by_all();
     let begun: Vec<Mark> = marks(&marker).into_iter().filter(|mark| mark.moment == Moment::Begin).collect();
-    let pids: Vec<u32> = begun.iter().map(|mark| mark.pid).collect();
-    assert_eq!((pids[0], pids[3]), (pids[1], pids[4]), "{begun:?}");
-    assert_eq!((pids[1], pids[4]), (pids[2], pids[5]), "{begun:?}");
-    assert_ne!(pids[0], pids[3], "{begun:?}");
+    let pids: BTreeSet<u32> = begun.iter().map(|mark| mark.pid).collect();
+    assert_eq!((begun.len(), pids.len()), (6, 1), "{begun:?}");
 }
 
 #[test]

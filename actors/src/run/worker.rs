@@ -52,7 +52,9 @@ pub(super) async fn launch(
         make_folder(&plan.run_dir)?;
         let (says, events) = mpsc::channel(WORKER_EVENTS);
         let grant = lease.grant().clone();
-        let order = Launch { name: &plan.run_name, family: plan.cv_name.as_deref(), grant: &grant };
+        // Runs of one job may follow each other in one process.
+        let family = plan.tune_name.as_deref().or(plan.cv_name.as_deref());
+        let order = Launch { name: &plan.run_name, family, grant: &grant };
         let worker = launcher
             .launch(&order, sink(says, lease))
             .map_err(|error| failure(Cause::Lost, format!("no worker could be started: {error}")))?;

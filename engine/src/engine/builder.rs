@@ -150,12 +150,12 @@ impl EngineBuilder {
     /// Runs happen in child processes of this executable, whose `main` must begin with
     /// [`run_if_worker`](crate::worker::run_if_worker). Without this they happen on threads of this process.
     ///
-    /// On a CPU one process may do the runs of one cv one after another, each after one that ended well. A workload that
+    /// On a CPU one process may do the runs of one job one after another, each after one that ended well. A workload that
     /// leaves something behind in its process that the next run must not find needs
     /// [`fresh_process_workers`](Self::fresh_process_workers).
     #[must_use]
     pub fn process_workers(mut self) -> Self {
-        self.workers = Workers::Processes(Reuse::WithinCv);
+        self.workers = Workers::Processes(Reuse::WithinJob);
         self
     }
 

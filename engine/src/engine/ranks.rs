@@ -138,8 +138,8 @@ fn own_device<'a>(devices: &'a [DeviceInfo], allocation: &Allocation) -> Result<
 /// Whether a process may do another run after one that ended well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reuse {
-    /// A run of the same cv, on the same slice of the cores.
-    WithinCv,
+    /// A run of the same job, on the same slice of the cores.
+    WithinJob,
     Never,
 }
 
@@ -151,7 +151,7 @@ pub(super) fn process_launcher(
     let processes = ProcessLauncher::current_exe()?;
     let launcher = match reuse {
         Reuse::Never => GroupLauncher::new(processes, judge),
-        Reuse::WithinCv => {
+        Reuse::WithinJob => {
             let warm = WarmLauncher::new(processes.clone());
             GroupLauncher::new(processes, judge).alone_by(Arc::new(warm))
         }
