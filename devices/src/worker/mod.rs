@@ -133,7 +133,7 @@ pub trait Worker<In>: Send {
 pub struct Launch<'a> {
     /// For people: threads and log lines carry it.
     pub name: &'a str,
-    /// What may share one worker process, one after another: the runs of one configuration. None shares nothing.
+    /// What may share one worker process, one after another: the runs of one job. None shares nothing.
     pub family: Option<&'a str>,
     /// What the worker is held to.
     pub grant: &'a Grant,
