@@ -1,6 +1,7 @@
 //! What the benches share: [`figures`], and a workload that does nothing, so that only the engine's own cost is left.
 
 pub mod figures;
+pub mod process;
 
 use engine::workload::{RunContext, Workload};
 use engine::{

@@ -539,9 +539,56 @@ fn an_epoch_dropped_midway_leaves_nothing_behind() {
         }
         drop(batches);
     }
+    // An epoch keeps its threads where its loader is gone.
+    let batches = loader.epoch(1);
     drop(loader);
+    assert_eq!(batches.map(|batch| batch.unwrap().n).sum::<usize>(), SAMPLES);
     // Every thread held the folder; the joined ones gave it back.
     assert_eq!(Arc::strong_count(&folder), 1);
+}
+
+#[test]
+fn epochs_of_one_loader_that_overlap_are_as_if_alone() {
+    let directory = TempDir::new().unwrap();
+    let folder = Arc::new(DataFolder::open(synthetic(&directory), None).unwrap());
+    let config = LoaderConfig { shuffle: Some(42), ..config(2, 2) };
+    let loader = Loader::new(Arc::clone(&folder), (0..SAMPLES).collect(), config).unwrap();
+    let alone = |number| loader.epoch(number).collect::<Result<Vec<_>, _>>().unwrap();
+    let (first, second) = (alone(0), alone(1));
+    // One that is not asked for batches, begun before and dropped after, keeps the others from nothing.
+    let idle = loader.epoch(2);
+    let (mut one, mut other) = (loader.epoch(0), loader.epoch(1));
+    for number in 0..first.len() {
+        assert!(
+            one.next().unwrap().unwrap() == first[number] && other.next().unwrap().unwrap() == second[number]
+        );
+    }
+    assert!(one.next().is_none() && other.next().is_none());
+    drop(idle);
+}
+
+#[test]
+fn labels_come_as_bytes_and_widened_after_the_augmentations() {
+    let directory = TempDir::new().unwrap();
+    let folder = Arc::new(DataFolder::open(synthetic(&directory), None).unwrap());
+    let rows: Vec<usize> = (0..SAMPLES).collect();
+    for names in [["HorizontalFlip", "VerticalFlip", "Posterize"], ["RandomRotate90", "Blur", "D4"]] {
+        let pipeline = Arc::new(Pipeline::parse(&names.map(String::from)).unwrap());
+        for in_memory in [false, true] {
+            let augment = Some(Arc::clone(&pipeline));
+            let config = LoaderConfig { augment, augment_seed: 9, in_memory, ..config(5, 2) };
+            for batch in epoch(&folder, rows.clone(), config, 4) {
+                let mut samples: Vec<_> = batch.rows.iter().map(|row| folder.read(*row).unwrap()).collect();
+                for (row, sample) in batch.rows.iter().zip(&mut samples) {
+                    let key = engine::augment::key(9, 4, *row as u64);
+                    pipeline.apply(&mut sample.x, &mut sample.y, folder.shape(), key).unwrap();
+                }
+                assert!(batch.x == samples.iter().flat_map(|s| s.x.clone()).collect::<Vec<_>>(), "{names:?}");
+                assert!(batch.y == samples.iter().flat_map(|s| s.y.clone()).collect::<Vec<_>>(), "{names:?}");
+                assert_eq!(batch.target, batch.y.iter().copied().map(i64::from).collect::<Vec<_>>());
+            }
+        }
+    }
 }
 
 // ---- validation ----

@@ -11,6 +11,19 @@ use crate::rank::variables as rank;
 pub(super) const THREAD_VARIABLES: [&str; 4] =
     ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"];
 
+/// How the threads of an OpenMP team wait for work: asleep. Else they spin for it, and a spinning thread takes the core from
+/// those that have work: loading threads, the engine, other workers. What a team computes is the same, bit for bit.
+///
+/// # Sources
+/// OpenMP 5.2, section 21.7, `OMP_WAIT_POLICY`.
+const WAITING: (&str, &str) = ("OMP_WAIT_POLICY", "passive");
+
+/// With which a user says how they wait: any of these, and nothing is changed.
+///
+/// # Sources
+/// libgomp manual, `GOMP_SPINCOUNT`; LLVM/OpenMP runtimes, `KMP_BLOCKTIME`.
+const WAITING_IS_CHOSEN: [&str; 3] = [WAITING.0, "GOMP_SPINCOUNT", "KMP_BLOCKTIME"];
+
 /// By which drivers and batch systems say which GPUs a process may use: a worker is told anew. An outer
 /// `ROCR_VISIBLE_DEVICES` stays, because the indices that the worker is told count within it.
 const MASKS: [&str; 3] = ["CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL"];
@@ -57,12 +70,19 @@ pub(super) fn set_up(command: &mut Command, place: &Place) {
     for variable in THREAD_VARIABLES {
         command.env(variable, place.threads.to_string());
     }
+    command.envs(waiting(place.kind, |name| std::env::var_os(name).is_some()));
     if place.kind != DeviceKind::Cuda {
         command.envs(NO_GPU);
     }
     if let Some(token) = &place.token {
         command.envs(token.environment());
     }
+}
+
+/// What a worker on such a device is told about waiting: on a GPU nothing, its host threads are few.
+fn waiting(kind: DeviceKind, is_set: impl Fn(&str) -> bool) -> Option<(&'static str, &'static str)> {
+    let is_chosen = WAITING_IS_CHOSEN.into_iter().any(is_set);
+    (kind == DeviceKind::Cpu && !is_chosen).then_some(WAITING)
 }
 
 #[cfg(test)]
@@ -99,6 +119,15 @@ mod tests {
             assert_eq!(environment[variable].as_deref(), Some("2"));
         }
         assert_eq!(environment[CORES_VARIABLE].as_deref(), Some("2,3"));
+    }
+
+    #[test]
+    fn threads_of_a_cpu_slice_wait_asleep_unless_the_user_says_how_they_wait() {
+        assert_eq!(waiting(DeviceKind::Cpu, |_| false), Some(("OMP_WAIT_POLICY", "passive")));
+        for chosen in ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"] {
+            assert_eq!(waiting(DeviceKind::Cpu, |name| name == chosen), None, "{chosen}");
+        }
+        assert_eq!(waiting(DeviceKind::Cuda, |_| false), None);
     }
 
     #[test]

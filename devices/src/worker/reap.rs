@@ -10,7 +10,8 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+/// A worker with libtorch takes a tenth of a second to end: what is lost by looking too late is little beside it.
+const LONGEST_PAUSE: Duration = Duration::from_millis(4);
 
 /// A child that leads its own process group.
 ///

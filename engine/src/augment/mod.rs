@@ -24,7 +24,7 @@ pub use key::key;
 
 use crate::folds::nearest::nearest;
 use crate::rng::SplitMix64;
-use geometry::Symmetry;
+pub(crate) use geometry::Symmetry;
 
 /// Channels, rows and columns of a sample.
 pub type Shape = (usize, usize, usize);
@@ -90,6 +90,11 @@ impl Augmentation {
                 known: names.join(", "),
             }
         })
+    }
+
+    /// Whether it moves pixels and leaves their values alone.
+    fn moves(self) -> bool {
+        matches!(self, Self::HorizontalFlip | Self::VerticalFlip | Self::RandomRotate90 | Self::D4)
     }
 
     fn turns(self) -> bool {
@@ -159,10 +164,39 @@ impl Pipeline {
             return Err(AugmentError::WrongLength { image, mask, channels, height, width });
         }
         self.check_size(height, width)?;
+        let begun = self.begin(key);
+        begun.first.apply(image, height, width);
+        begun.first.apply(mask, height, width);
+        begun.go_on(image, mask, height, width);
+        Ok(())
+    }
+
+    /// Draws how the sample moves before anything else happens to it, so that it can move on its way to where it is wanted.
+    pub(crate) fn begin(&self, key: u64) -> Begun<'_> {
         let mut random = SplitMix64::new(key);
-        for &step in &self.steps {
-            // Its own stream: how much a step draws does not show in the next.
-            let mut draws = SplitMix64::new(random.next_u64());
+        let mut first = Symmetry::IDENTITY;
+        let moving = self.steps.iter().take_while(|step| step.moves()).count();
+        let (moves, rest) = self.steps.split_at(moving);
+        for step in moves {
+            first = draw_symmetry(*step, &mut stream(&mut random)).map_or(first, |next| first.then(next));
+        }
+        Begun { first, rest, random }
+    }
+}
+
+/// The draws of one sample, under way.
+pub(crate) struct Begun<'a> {
+    /// What the steps before the first that changes values come to.
+    pub(crate) first: Symmetry,
+    rest: &'a [Augmentation],
+    random: SplitMix64,
+}
+
+impl Begun<'_> {
+    /// Does to a sample that has moved by `first` what is left to do.
+    pub(crate) fn go_on(mut self, image: &mut [f32], mask: &mut [u8], height: usize, width: usize) {
+        for &step in self.rest {
+            let mut draws = stream(&mut self.random);
             if let Some(symmetry) = draw_symmetry(step, &mut draws) {
                 symmetry.apply(image, height, width);
                 symmetry.apply(mask, height, width);
@@ -170,8 +204,12 @@ impl Pipeline {
                 change_values(step, image, height, width, &mut draws);
             }
         }
-        Ok(())
     }
+}
+
+/// A step's own stream: how much it draws does not show in the next.
+fn stream(random: &mut SplitMix64) -> SplitMix64 {
+    SplitMix64::new(random.next_u64())
 }
 
 /// The symmetry a geometric step draws; `None` for the others.

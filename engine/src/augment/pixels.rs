@@ -26,27 +26,34 @@ fn box_blur(image: &mut [f32], height: usize, width: usize, edge: usize) {
     if height * width == 0 {
         return;
     }
-    let mut line = Vec::with_capacity(height.max(width) + edge);
+    let reach = edge / 2;
+    let mut line = Vec::with_capacity(width + 2 * reach);
+    let mut blurred = Vec::with_capacity(height * width);
     for plane in image.chunks_exact_mut(height * width) {
-        for row in 0..height {
-            blur_line(plane, row * width, 1, width, edge, &mut line);
+        for row in plane.chunks_exact_mut(width) {
+            line.clear();
+            line.extend((0..width + 2 * reach).map(|at| row[mirrored(at, reach, width)]));
+            mean(row, line.windows(width));
         }
-        for column in 0..width {
-            blur_line(plane, column, width, height, edge, &mut line);
+        blurred.clear();
+        blurred.extend_from_slice(plane);
+        for (at, row) in plane.chunks_exact_mut(width).enumerate() {
+            let start = |at| mirrored(at, reach, height) * width;
+            mean(row, (at..at + edge).map(|at| &blurred[start(at)..][..width]));
         }
     }
 }
 
-/// Blurs `len` pixels of a plane, `stride` apart from `start` on. Each window is added anew: no drift.
-fn blur_line(plane: &mut [f32], start: usize, stride: usize, len: usize, edge: usize, line: &mut Vec<f32>) {
-    let reach = edge / 2;
-    line.clear();
-    line.extend((0..len + 2 * reach).map(|at| plane[start + mirrored(at, reach, len) * stride]));
+/// Replaces values by the mean of as many lines as there are, added one after another: each window anew, no drift.
+fn mean<'a>(values: &mut [f32], lines: impl ExactSizeIterator<Item = &'a [f32]>) {
     #[expect(clippy::cast_precision_loss, reason = "an edge of 3 to 7 pixels")]
-    let edge_len = edge as f32;
-    for (at, window) in line.windows(edge).enumerate() {
-        plane[start + at * stride] = window.iter().sum::<f32>() / edge_len;
+    let edge = lines.len() as f32;
+    // Adding to it changes nothing, not even the sign of a zero.
+    values.fill(-0.0);
+    for line in lines {
+        values.iter_mut().zip(line).for_each(|(sum, value)| *sum += value);
     }
+    values.iter_mut().for_each(|sum| *sum /= edge);
 }
 
 /// The pixel that stands `at - reach` from the first, mirrored into the line as often as it takes.
@@ -97,15 +104,31 @@ pub(super) fn posterize(image: &mut [f32], height: usize, width: usize) {
         return;
     }
     for plane in image.chunks_exact_mut(height * width) {
-        let low = plane.iter().copied().fold(f32::INFINITY, f32::min);
-        let high = plane.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let (low, high) = extremes(plane);
         let step = (high - low) / LEVELS;
         if step > 0.0 && step.is_finite() {
             for value in plane {
-                *value = low + ((*value - low) / step).floor().min(LEVELS - 1.0) * step;
+                // As `floor` of what is not negative, without a call.
+                let level = ((*value - low) / step) as i32 as f32;
+                *value = low + level.min(LEVELS - 1.0) * step;
             }
         }
     }
+}
+
+/// Smallest and largest of finite values, several side by side: one after another each comparison waits for the last.
+fn extremes(values: &[f32]) -> (f32, f32) {
+    const LANES: usize = 8;
+    let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+    let (lines, rest) = values.as_chunks::<LANES>();
+    for line in lines {
+        for ((low, high), value) in low.iter_mut().zip(&mut high).zip(line) {
+            *low = if *value < *low { *value } else { *low };
+            *high = if *value > *high { *value } else { *high };
+        }
+    }
+    let low = low.iter().chain(rest).copied().fold(f32::INFINITY, f32::min);
+    (low, high.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max))
 }
 
 #[cfg(test)]
@@ -135,6 +158,31 @@ mod tests {
         assert!(constant.iter().all(|value| (value - 0.25).abs() < 1e-6));
     }
 
+    /// As many bits as the formula has: a run that goes on with another version sees the same samples.
+    #[test]
+    fn the_blur_is_the_mean_of_means_of_mirrored_windows_to_the_last_bit() {
+        let (height, width) = (9, 12);
+        let mut random = SplitMix64::new(11);
+        let image: Vec<f32> = (0..2 * height * width).map(|_| random.uniform(-3.0, 3.0)).collect();
+        for edge in [3, 5, 7] {
+            let mut expected = image.clone();
+            for plane in expected.chunks_exact_mut(height * width) {
+                for (lines, len, step, apart) in [(height, width, 1, width), (width, height, width, 1)] {
+                    for line in 0..lines {
+                        let place = |at: usize| line * apart + mirrored(at, edge / 2, len) * step;
+                        let sum = |at: usize| (at..at + edge).map(|at| plane[place(at)]).sum::<f32>();
+                        let means: Vec<f32> = (0..len).map(|at| sum(at) / edge as f32).collect();
+                        (0..len).for_each(|at| plane[line * apart + at * step] = means[at]);
+                    }
+                }
+            }
+            let mut blurred = image.clone();
+            box_blur(&mut blurred, height, width, edge);
+            let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&blurred), bits(&expected), "edge {edge}");
+        }
+    }
+
     #[test]
     fn brightness_and_contrast_are_one_line_through_all_values_within_bounds() {
         for key in 0..500 {
@@ -155,6 +203,22 @@ mod tests {
         assert!(distinct.len() > 3500);
         let mean = image.iter().sum::<f32>() / 4000.0;
         assert!((mean - 1.0).abs() < 0.005, "{mean}");
+    }
+
+    /// As many bits as the formula has.
+    #[test]
+    fn posterize_rounds_down_to_its_levels_to_the_last_bit() {
+        let mut random = SplitMix64::new(3);
+        let image: Vec<f32> = (0..400).map(|_| random.uniform(-5.0, 2.0)).collect();
+        let mut posterized = image.clone();
+        posterize(&mut posterized, 20, 20);
+        let low = image.iter().copied().fold(f32::INFINITY, f32::min);
+        let high = image.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let step = (high - low) / 64.0;
+        for (value, found) in image.iter().zip(posterized) {
+            let expected = low + ((value - low) / step).floor().min(63.0) * step;
+            assert_eq!(found.to_bits(), expected.to_bits(), "{value}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::error::DataError;
 use super::geometry::Footprint;
 use super::metadata::Metadata;
 use super::zarr::SampleArray;
+use crate::augment::Symmetry;
 use crate::folds::{FoldError, SampleTable};
 
 /// Largest label: 0 negative, 1 positive, 2 ignored.
@@ -28,14 +29,34 @@ pub struct Sample {
 impl Sample {
     /// How many values of x are not finite.
     pub(super) fn not_finite(&self) -> u64 {
-        self.x.iter().filter(|value| !value.is_finite()).count() as u64
+        not_finite(&self.x)
     }
 
     /// The first label that means nothing, and how many such labels there are.
     pub(super) fn bad_labels(&self) -> Option<(u8, u64)> {
-        let bad = || self.y.iter().copied().filter(|label| *label > MAX_LABEL);
-        bad().next().map(|first| (first, bad().count() as u64))
+        bad_labels(&self.y)
     }
+}
+
+/// How many values are not finite. Where all are, no value is looked at by itself.
+fn not_finite(x: &[f32]) -> u64 {
+    /// Of a value that is not finite all bits of the exponent are set: one more carries into the sign's place.
+    const EXPONENT: u32 = 0x7f80_0000;
+    const ONE: u32 = 0x0080_0000;
+    let carried = x.iter().fold(0, |carried, value| carried | ((value.to_bits() & EXPONENT) + ONE));
+    if carried >> 31 == 0 {
+        return 0;
+    }
+    x.iter().filter(|value| !value.is_finite()).count() as u64
+}
+
+/// The first label that means nothing, and how many such labels there are.
+fn bad_labels(y: &[u8]) -> Option<(u8, u64)> {
+    if y.iter().fold(0, |largest: u8, label| largest.max(*label)) <= MAX_LABEL {
+        return None;
+    }
+    let bad = || y.iter().copied().filter(|label| *label > MAX_LABEL);
+    bad().next().map(|first| (first, bad().count() as u64))
 }
 
 /// An open training data folder: its form is checked, its samples are read one by one.
@@ -150,39 +171,64 @@ impl DataFolder {
     /// # Errors
     /// A damaged chunk, a value of x that is not finite, a label other than 0, 1, 2, a row that is not there.
     pub fn read(&self, row: usize) -> Result<Sample, DataError> {
-        let sample = self.read_unchecked(row)?;
-        let values = sample.not_finite();
+        let (mut x, mut y) = (Vec::new(), Vec::new());
+        self.append(row, Symmetry::IDENTITY, &mut x, &mut y)?;
+        Ok(Sample { x, y })
+    }
+
+    /// Decodes and checks one sample, and appends it moved by a symmetry: its bytes are touched once.
+    ///
+    /// # Errors
+    /// As [`DataFolder::read`]; what was appended then is no sample.
+    pub(super) fn append(
+        &self,
+        row: usize,
+        symmetry: Symmetry,
+        x: &mut Vec<f32>,
+        y: &mut Vec<u8>,
+    ) -> Result<(), DataError> {
+        let (first_x, first_y) = (x.len(), y.len());
+        self.append_unchecked(row, symmetry, x, y)?;
+        let values = not_finite(&x[first_x..]);
         if values > 0 {
             return Err(self.not_finite(values, 1, row));
         }
-        if let Some((label, values)) = sample.bad_labels() {
+        if let Some((label, values)) = bad_labels(&y[first_y..]) {
             return Err(self.bad_labels(values, 1, label, row));
         }
-        Ok(sample)
+        Ok(())
     }
 
     /// Decodes one sample and leaves its values to the caller to check.
     pub(super) fn read_unchecked(&self, row: usize) -> Result<Sample, DataError> {
+        let (mut x, mut y) = (Vec::new(), Vec::new());
+        self.append_unchecked(row, Symmetry::IDENTITY, &mut x, &mut y)?;
+        Ok(Sample { x, y })
+    }
+
+    fn append_unchecked(
+        &self,
+        row: usize,
+        symmetry: Symmetry,
+        x: &mut Vec<f32>,
+        y: &mut Vec<u8>,
+    ) -> Result<(), DataError> {
         if row >= self.len() {
             return Err(DataError::RowOutOfRange { row, samples: self.len(), path: self.root.clone() });
         }
         let damaged = |(path, source)| DataError::Chunk { row, sample_id: self.sample_id(row), path, source };
-        let x = self.x.read(row).map_err(damaged)?;
-        Ok(Sample { x: self.select(x), y: self.y.read(row).map_err(damaged)? })
-    }
-
-    /// The selected bands of a sample, in order.
-    fn select(&self, x: Vec<f32>) -> Vec<f32> {
-        let pixels = self.shape.1 * self.shape.2;
-        let in_place = self.channels.iter().enumerate().all(|(position, channel)| position == *channel);
-        if in_place && x.len() == self.channels.len() * pixels {
-            return x;
+        let (_, height, width) = self.shape;
+        let bytes = self.x.read(row).map_err(damaged)?;
+        let (values, _) = bytes.as_chunks();
+        let pixels = height * width;
+        x.reserve(self.channels.len() * pixels);
+        for channel in &self.channels {
+            let plane = &values[channel * pixels..(channel + 1) * pixels];
+            symmetry.append(plane, height, width, x, f32::from_ne_bytes);
         }
-        self.channels
-            .iter()
-            .flat_map(|channel| &x[channel * pixels..(channel + 1) * pixels])
-            .copied()
-            .collect()
+        drop(bytes);
+        symmetry.append(&self.y.read(row).map_err(damaged)?, height, width, y, |label| label);
+        Ok(())
     }
 
     pub(super) fn not_finite(&self, values: u64, samples: u64, first: usize) -> DataError {
@@ -212,4 +258,30 @@ fn check_forms(x: &SampleArray, y: &SampleArray, config: &FolderConfig) -> Resul
         return Err(y.wrong_form(format!("{ys:?}"), format!("{expected:?} as x has it")));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{bad_labels, not_finite};
+
+    #[test]
+    fn every_value_that_is_not_finite_is_counted_wherever_it_stands() {
+        let finite = [0.0, -0.0, 1.5, f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-45, -3.0];
+        assert_eq!(not_finite(&finite), 0);
+        for bad in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::from_bits(0x7f80_0001)] {
+            for place in 0..finite.len() {
+                let mut values = finite;
+                values[place] = bad;
+                assert_eq!(not_finite(&values), 1, "{bad} at {place}");
+            }
+            assert_eq!(not_finite(&[bad, 0.0, bad]), 2);
+        }
+    }
+
+    #[test]
+    fn the_first_bad_label_is_told_with_their_number() {
+        assert_eq!(bad_labels(&[0, 1, 2, 2, 1]), None);
+        assert_eq!(bad_labels(&[0, 3, 255, 2]), Some((3, 2)));
+        assert_eq!(bad_labels(&[]), None);
+    }
 }

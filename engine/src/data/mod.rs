@@ -12,7 +12,7 @@
 //! Invariants
 //! - `DATA-1` the order of samples depends on seed and epoch alone, never on the number of threads; shards take turns in it.
 //! - `DATA-2` no sample reaches training with a value of x that is not finite or a label other than 0, 1, 2.
-//! - `DATA-3` an epoch that is dropped leaves no thread behind.
+//! - `DATA-3` an epoch that is dropped loads no further sample; a loader that is dropped with its epochs leaves no thread behind.
 //! - `DATA-4` a synthetic folder appears whole or not at all.
 
 mod config;

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use zarrs::array::{Array, ArrayError, ArrayShardedExt, ArraySubset, CodecOptions, ElementOwned};
+use zarrs::array::{
+    Array, ArrayBytes, ArrayBytesRaw, ArrayError, ArrayShardedExt, ArraySubset, CodecOptions,
+};
 use zarrs::filesystem::FilesystemStore;
 use zarrs::storage::ReadableStorageTraits;
 
@@ -77,7 +79,7 @@ impl SampleArray {
 
     /// Whether a sample and a chunk can be held in memory, before one is asked for.
     fn check_sizes(&self) -> Result<(), DataError> {
-        let item = if self.has_type("float32") { 4 } else { 1 };
+        let item = self.item();
         let limit = MAX_CHUNK_BYTES as u64;
         let fits = |extents: &[u64], item: u64| {
             let bytes = extents.iter().try_fold(item, |bytes, extent| bytes.checked_mul(*extent));
@@ -108,6 +110,11 @@ impl SampleArray {
         }
     }
 
+    /// Bytes of a value.
+    fn item(&self) -> u64 {
+        if self.has_type("float32") { 4 } else { 1 }
+    }
+
     fn has_type(&self, dtype: &str) -> bool {
         use zarrs::array::data_type::{Float32DataType, UInt8DataType};
         match dtype {
@@ -129,13 +136,25 @@ impl SampleArray {
         self.array.shape().iter().map(|extent| *extent as usize).collect()
     }
 
-    /// All values of one sample. A chunk that is not there reads as the fill value.
+    /// All values of one sample, as bytes in this machine's order: as many as its shape and type say. A chunk that is not
+    /// there reads as the fill value.
     ///
     /// # Errors
     /// The chunk's file and what is wrong with it.
-    pub(super) fn read<T: ElementOwned>(&self, row: usize) -> Result<Vec<T>, (PathBuf, Box<ArrayError>)> {
+    pub(super) fn read(&self, row: usize) -> Result<ArrayBytesRaw<'static>, (PathBuf, Box<ArrayError>)> {
         let subset = self.subset(row);
-        self.array.retrieve_array_subset_opt(&subset, &self.options).map_err(|error| {
+        let bytes = self.array.retrieve_array_subset_opt(&subset, &self.options).and_then(|bytes| {
+            let bytes =
+                ArrayBytes::into_fixed(bytes).map_err(|error| ArrayError::Other(error.to_string()))?;
+            let expected = self.array.shape()[1..].iter().product::<u64>() * self.item();
+            if bytes.len() as u64 == expected {
+                Ok(bytes)
+            } else {
+                let found = bytes.len();
+                Err(ArrayError::Other(format!("its samples are of {found} bytes instead of {expected}")))
+            }
+        });
+        bytes.map_err(|error| {
             let path = self.damaged_chunk(&subset).unwrap_or_else(|| self.path());
             (path, Box::new(error))
         })
@@ -212,7 +231,10 @@ mod tests {
         assert_eq!(read.shape(), SHAPE);
         let item = SHAPE[1..].iter().product::<usize>();
         for (row, expected) in values().chunks(item).enumerate() {
-            assert_eq!(read.read::<f32>(row).unwrap(), expected, "row {row} of {metadata:?}");
+            let bytes = read.read(row).unwrap();
+            let found: Vec<f32> =
+                bytes.as_chunks().0.iter().map(|value| f32::from_ne_bytes(*value)).collect();
+            assert_eq!(found, expected, "row {row} of {metadata:?}");
         }
     }
 

@@ -102,11 +102,10 @@ impl Pass<'_> {
 
 /// A batch as tensors: values `[n, c, h, w]` and labels `[n, h, w]`.
 pub(super) fn to_device(batch: Batch, device: &Device) -> (Tensor<4>, Tensor<3, Int>) {
-    let Batch { n, c, h, w, x, y, .. } = batch;
-    let labels: Vec<i32> = y.into_iter().map(i32::from).collect();
+    let Batch { n, c, h, w, x, target, .. } = batch;
     (
         Tensor::from_data(TensorData::new(x, [n, c, h, w]), device),
-        Tensor::from_data(TensorData::new(labels, [n, h, w]), device),
+        Tensor::from_data(TensorData::new(target, [n, h, w]), device),
     )
 }
 

@@ -90,7 +90,7 @@ pub(super) fn evaluation_loader(
 }
 
 fn in_order(setup: &Setup, shard: Option<Shard>) -> LoaderConfig {
-    let workers = setup.settings.num_workers as usize;
+    let workers = setup.loading_threads();
     LoaderConfig {
         batch_size: setup.batch_size(),
         shuffle: None,
@@ -99,7 +99,7 @@ fn in_order(setup: &Setup, shard: Option<Shard>) -> LoaderConfig {
         in_memory: setup.settings.in_memory,
         augment: None,
         augment_seed: 0,
-        ahead: workers.max(1) + SPARE_BATCHES,
+        ahead: workers + SPARE_BATCHES,
         shard,
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Setup {
     pub(super) backend: BackendName,
     pub(super) compute: ComputeDevice,
     pub(super) device: Device,
+    /// Threads that were granted.
+    pub(super) threads: usize,
     /// Where the arithmetic runs, in words.
     pub(super) device_text: String,
     /// Whether looking at a value of the device costs next to nothing.
@@ -50,8 +52,8 @@ impl Setup {
         if rank.is_some() {
             parallel::available(backend)?;
         }
-        let threads = place.threads.max(1);
-        if let Err(error) = backend.set_threads(threads as usize) {
+        let threads = place.threads.max(1) as usize;
+        if let Err(error) = backend.set_threads(threads) {
             // Only a host application can have done so; its results are right, its thread count is not ours.
             tracing::warn!(%error, "the run computes with another thread count than it was granted");
         }
@@ -71,6 +73,7 @@ impl Setup {
             backend,
             compute,
             device,
+            threads,
             device_text,
             looks_are_free: compute == ComputeDevice::Cpu,
         })
@@ -84,6 +87,13 @@ impl Setup {
     /// Samples per batch of this process.
     pub(super) fn batch_size(&self) -> usize {
         self.hyperparameters.batch_size as usize
+    }
+
+    /// Threads that decode. On a CPU no more than the run computes with: they share its cores, and further ones would only
+    /// take them from the arithmetic.
+    pub(super) fn loading_threads(&self) -> usize {
+        let asked = (self.settings.num_workers as usize).max(1);
+        if self.compute == ComputeDevice::Cpu { asked.min(self.threads) } else { asked }
     }
 
     /// Processes that train the run's model.

@@ -26,7 +26,8 @@ fn batch() -> Batch {
     let ramp: Vec<f32> = vec![0.0, 1.0, 2.0, 3.0, 4.0];
     let x = [vec![9.0; 15], ramp.clone(), ramp.iter().rev().copied().collect(), vec![7.0; 5]].concat();
     let y = vec![0, 0, 0, 0, 0, 1, 0, 1, 0, 2];
-    Batch { x, y, rows: vec![4, 2], n: 2, c: 3, h: 1, w: 5 }
+    let target = y.iter().copied().map(i64::from).collect();
+    Batch { x, y, target, rows: vec![4, 2], n: 2, c: 3, h: 1, w: 5 }
 }
 
 #[test]
@@ -127,7 +128,8 @@ fn the_picture_of_a_sample_of_128_pixels_takes_less_than_100_kib() {
     let (x, p) = (noise(3 * PIXELS), noise(PIXELS));
     let probabilities: Vec<f32> = p.iter().map(|value| value / 255.0).collect();
     let y: Vec<u8> = noise(PIXELS).iter().map(|value| (*value as u8) % 3).collect();
-    let batch = Batch { x, y, rows: vec![0], n: 1, c: 3, h: 128, w: 128 };
+    let target = y.iter().copied().map(i64::from).collect();
+    let batch = Batch { x, y, target, rows: vec![0], n: 1, c: 3, h: 128, w: 128 };
     let shown = shown(&[0], &[false], &["a", "b", "c"]);
     let preview = shown.views(&batch).remove(0).with(&probabilities, &batch.y);
     let bytes = preview.png().unwrap().len();
