@@ -287,6 +287,8 @@ fn train(folder: &Path, out: &str, is_tracked: bool) -> Value {
         in_memory: false,
         max_epochs: 4,
         accumulate_grad_batches: 1,
+        gradient_clip: None,
+        precision: engine::nn::Precision::Single,
         early_stopping_patience: 0,
         num_workers: 1,
         save_top_k: 1,

@@ -102,6 +102,8 @@ fn order(folder: &Path, grant: &Grant, number: usize) -> RunOrder {
         in_memory: false,
         max_epochs: 1,
         accumulate_grad_batches: 1,
+        gradient_clip: None,
+        precision: engine::nn::Precision::Single,
         early_stopping_patience: 0,
         num_workers: 1,
         save_top_k: 0,

@@ -1,5 +1,6 @@
 //! What a run does: the trait a workload implements, and the context it speaks through.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,13 +29,16 @@ pub trait Workload: Send + Sync + 'static {
 
 /// What a workload says while it runs. Cheap to call; nothing here waits for a disk or a network.
 pub struct RunContext {
-    send: Box<dyn Fn(FromWorker) + Send + Sync>,
+    send: Say,
     stop: Arc<AtomicBool>,
     checkpoint: Arc<AtomicBool>,
     pending: Mutex<Pending>,
     /// Where the engine's answers come in; none where nobody answers.
     answers: Option<Arc<Answers>>,
 }
+
+/// Where what a run says goes.
+type Say = Arc<dyn Fn(FromWorker) + Send + Sync>;
 
 /// Whether what a run said is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +95,37 @@ impl Answers {
     }
 }
 
+/// A question to the engine that is under way: see [`RunContext::ask_to_settle`].
+#[derive(Debug)]
+#[must_use = "what is asked has to be waited for"]
+pub struct Settling {
+    asked: Option<(Arc<Answers>, u64)>,
+}
+
+impl Settling {
+    /// Waits until all that was said before the question is kept.
+    #[must_use = "a checkpoint ahead of the records leaves a gap in them"]
+    pub fn wait(self) -> Kept {
+        self.asked.map_or(Kept::Yes, |(answers, asked)| answers.wait(asked))
+    }
+}
+
+/// Tells of checkpoints from a thread beside the run's.
+///
+/// It hands on no points that wait: which of them make a row is the run's to say, not the clock's. So it may tell only of a
+/// checkpoint for which the run was asked to settle.
+#[derive(Clone)]
+pub struct CheckpointTeller {
+    send: Say,
+}
+
+impl CheckpointTeller {
+    /// A checkpoint is on disk, whole.
+    pub fn written(&self, path: PathBuf, epoch: u32, step: u64, monitored: Option<f64>) {
+        (self.send)(FromWorker::CheckpointWritten { path, epoch, step, monitored });
+    }
+}
+
 struct Pending {
     points: Vec<MetricPoint>,
     points_since: Instant,
@@ -102,7 +137,7 @@ impl RunContext {
     pub fn new(send: impl Fn(FromWorker) + Send + Sync + 'static, stop: Arc<AtomicBool>) -> Self {
         let pending = Pending { points: Vec::new(), points_since: Instant::now(), progress_at: None };
         Self {
-            send: Box::new(send),
+            send: Arc::new(send),
             stop,
             checkpoint: Arc::default(),
             pending: Mutex::new(pending),
@@ -166,13 +201,24 @@ impl RunContext {
     /// before it.
     #[must_use = "a checkpoint ahead of the records leaves a gap in them"]
     pub fn settle(&self) -> Kept {
+        self.ask_to_settle().wait()
+    }
+
+    /// Asks what [`RunContext::settle`] waits for, and leaves the waiting to whoever writes the checkpoint. Ask for one at a
+    /// time.
+    pub fn ask_to_settle(&self) -> Settling {
         let Some(answers) = &self.answers else {
             self.flush();
-            return Kept::Yes;
+            return Settling { asked: None };
         };
         let asked = answers.ask();
         self.tell(FromWorker::Settle);
-        answers.wait(asked)
+        Settling { asked: Some((Arc::clone(answers), asked)) }
+    }
+
+    /// Tells of checkpoints that another thread writes.
+    pub fn checkpoint_teller(&self) -> CheckpointTeller {
+        CheckpointTeller { send: Arc::clone(&self.send) }
     }
 
     /// Where the run is. Call it every batch: at most four a second are sent.
@@ -214,13 +260,7 @@ impl RunContext {
     }
 
     /// A checkpoint is on disk, whole.
-    pub fn checkpoint_written(
-        &self,
-        path: std::path::PathBuf,
-        epoch: u32,
-        step: u64,
-        monitored: Option<f64>,
-    ) {
+    pub fn checkpoint_written(&self, path: PathBuf, epoch: u32, step: u64, monitored: Option<f64>) {
         self.tell(FromWorker::CheckpointWritten { path, epoch, step, monitored });
     }
 
@@ -299,6 +339,24 @@ mod tests {
         [2, 3].into_iter().for_each(log);
         context.validated(0, 3, Metrics::new());
         assert_eq!(*said.lock().unwrap(), [vec![1], vec![2, 2, 2], vec![3]]);
+    }
+
+    #[test]
+    fn what_is_told_of_a_checkpoint_from_another_thread_takes_no_points_along() {
+        let (said, hears) = crossbeam::channel::bounded(8);
+        let context = RunContext::new(move |message| said.send(message).unwrap(), Arc::default());
+        let teller = context.checkpoint_teller();
+        let log = |step| {
+            context.log(MetricPoint { epoch: 0, step, values: [("loss".to_owned(), 0.5)].into() });
+        };
+        log(1);
+        assert_eq!(context.ask_to_settle().wait(), Kept::Yes, "where nobody answers");
+        assert!(matches!(hears.recv().unwrap(), FromWorker::Logged(points) if points[0].step == 1));
+        log(2);
+        std::thread::spawn(move || teller.written("last".into(), 0, 1, None)).join().unwrap();
+        assert!(matches!(hears.recv().unwrap(), FromWorker::CheckpointWritten { step: 1, .. }));
+        context.flush();
+        assert!(matches!(hears.recv().unwrap(), FromWorker::Logged(points) if points[0].step == 2));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use engine::backend::BackendName;
 use engine::data::{SynthConfig, synthesise};
 use engine::segmentation::{FoldMethod, SegmentationSettings, SegmentationWorkload, TestSplit};
 use engine::training::checkpoint::State;
@@ -63,6 +64,8 @@ impl Ground {
             save_top_k: 1,
             log_every_n_steps: 1,
             accumulate_grad_batches: 1,
+            gradient_clip: None,
+            precision: engine::nn::Precision::Single,
             check_val_every_n_epoch: 1,
             plot_every_n_val_epochs: 0,
             checkpoint_every_n_steps: None,
@@ -315,10 +318,7 @@ fn what_was_logged_behind_the_checkpoint_gives_way_to_what_is_logged_anew() {
     keep(&whole, &run(&whole));
     let mut order = ground.order("run", 3);
     order.plan.run_dir = ground.dir.path().join("killed");
-    run_until(
-        &order,
-        |message| matches!(message, FromWorker::CheckpointWritten { path, .. } if path.ends_with("last")),
-    );
+    run_until(&order, |message| matches!(message, FromWorker::Validated { .. }));
     // As if it had gone on, and nothing of it but rows were left.
     let mut csv = MetricsCsv::create(&order.plan.run_dir.join("metrics.csv")).unwrap();
     csv.append(&run(&whole).points()).unwrap();
@@ -377,6 +377,123 @@ fn only_the_best_checkpoints_and_the_last_stay() {
         let highest = ious.fold(f64::NEG_INFINITY, f64::max);
         assert_eq!(State::read(best).unwrap().monitored.unwrap().to_bits(), highest.to_bits());
     }
+}
+
+#[test]
+fn training_goes_on_while_a_checkpoint_is_written_and_changes_nothing_of_it() {
+    let ground = Ground::new();
+    let short = ground.order("short", 1);
+    run(&short).summary();
+    let mut long = ground.order("long", 2);
+    set(&mut long, "save_top_k", json!(-1));
+    let (validated, hears) = std::sync::mpsc::sync_channel(1);
+    let (hears, waited) = (Mutex::new(hears), Arc::new(AtomicBool::new(false)));
+    let has_waited = Arc::clone(&waited);
+    let told = run_until(&long, move |message| {
+        match message {
+            FromWorker::Validated { epoch: 1, .. } => validated.try_send(()).unwrap(),
+            // Told by who writes, before `last` is written.
+            FromWorker::CheckpointWritten { epoch: 0, path, .. } if !path.ends_with("last") => {
+                hears.lock().unwrap().recv_timeout(Duration::from_secs(300)).unwrap();
+                has_waited.store(true, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+        false
+    });
+    assert!(waited.load(Ordering::Relaxed));
+    assert_eq!(told.summary().steps, 2 * STEPS_PER_EPOCH);
+    let names = checkpoints(&long);
+    let first = names.iter().find(|name| name.starts_with("epoch=0-")).unwrap();
+    let first = long.plan.run_dir.join("checkpoints").join(first);
+    assert_eq!(State::read(&first).unwrap().step, STEPS_PER_EPOCH);
+    for file in ["weights.safetensors", "optimizer.safetensors"] {
+        assert!(same_file(&first, &last(&short), file), "{file}");
+    }
+    let written: Vec<(u32, bool)> = told
+        .messages
+        .iter()
+        .filter_map(|message| match message {
+            FromWorker::CheckpointWritten { epoch, path, .. } => Some((*epoch, path.ends_with("last"))),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(written, [(0, false), (0, true), (1, false), (1, true)]);
+}
+
+#[test]
+fn a_checkpoint_that_can_not_be_written_fails_the_run_that_trains_on_meanwhile() {
+    let ground = Ground::new();
+    let mut order = ground.order("refused", 50);
+    set(&mut order, "save_top_k", json!(0));
+    // A file where the folder would be filled.
+    let in_the_way = order.plan.run_dir.join("checkpoints/.writing-last");
+    let told = run_until(&order, move |message| {
+        if let FromWorker::Validated { epoch: 1, .. } = message {
+            std::fs::write(&in_the_way, "").unwrap();
+        }
+        false
+    });
+    assert_eq!(told.failure().cause, Cause::Io);
+    assert!(told.failure().message.contains(".writing-last"), "{:?}", told.failure());
+    // Known at the next checkpoint at the latest.
+    let validations = told.messages.iter().filter(|m| matches!(m, FromWorker::Validated { .. })).count();
+    assert!((2..=3).contains(&validations), "{validations} validations");
+    assert_eq!(State::read(&last(&order)).unwrap().epoch, 0, "the one before stays");
+}
+
+#[test]
+fn gradients_are_clipped_before_each_step_and_a_loose_bound_changes_nothing() {
+    let ground = Ground::new();
+    let clipped = |name: &str, clip: Option<Value>| {
+        let mut order = ground.order(name, 1);
+        if let Some(clip) = clip {
+            Arc::make_mut(&mut order.plan.settings)["gradient_clip"] = clip;
+        }
+        run(&order)
+    };
+    let free = clipped("free", None);
+    for algorithm in ["norm", "value"] {
+        let loose = clipped(&format!("loose-{algorithm}"), Some(json!({ algorithm: 1e6 })));
+        assert_eq!(loose.bits(), free.bits(), "{algorithm}");
+        let tight = clipped(&format!("tight-{algorithm}"), Some(json!({ algorithm: 1e-4 })));
+        assert_ne!(tight.bits(), free.bits(), "{algorithm}");
+    }
+    let refused = clipped("refused", Some(json!({ "norm": 0.0 })));
+    assert!(refused.failure().message.contains("gradient-clip-val"), "{:?}", refused.failure());
+}
+
+#[test]
+fn in_mixed_precision_a_run_computes_otherwise_and_keeps_its_weights_in_32_bits() {
+    let ground = Ground::new();
+    let in_precision = |name: &str, backend: &str| {
+        let mut order = ground.order(name, 1);
+        let settings = Arc::make_mut(&mut order.plan.settings);
+        settings["precision"] = json!("bf16-mixed");
+        settings["backend"] = json!(backend);
+        (run(&order), order)
+    };
+    let (refused, _) = in_precision("refused", "flex");
+    assert_eq!(refused.failure().cause, Cause::Configuration);
+    assert!(refused.failure().message.contains("32-true"), "{:?}", refused.failure());
+    if !BackendName::Tch.is_compiled_in() {
+        return engine_tests::skipped("mixed precision, which needs libtorch");
+    }
+    let single = run(&ground.order("single", 1));
+    let (mixed, order) = in_precision("mixed", "tch");
+    let (ours, theirs) = (mixed.summary().metrics["train/loss"], single.summary().metrics["train/loss"]);
+    assert!(
+        ours != theirs && (ours - theirs).abs() < 0.02 * theirs.abs(),
+        "{ours} in 16 bits, {theirs} in 32"
+    );
+    assert_eq!(mixed.bits(), in_precision("again", "tch").0.bits(), "the same bits every time");
+    let written = engine::training::checkpoint::Checkpoint::read(&last(&order)).unwrap();
+    let weights = engine::models::read_safetensors(&written.weights).unwrap();
+    // Trained values would be few if they were kept in 16 bits.
+    let beyond = |value: f32| value.to_bits() & 0xffff != 0;
+    assert!(
+        weights.iter().flat_map(|tensor| &tensor.values).filter(|value| beyond(**value)).count() > 1_000_000
+    );
 }
 
 #[test]

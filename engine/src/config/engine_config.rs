@@ -19,6 +19,7 @@ use crate::segmentation::settings::{
     FoldMethod, SegmentationHyperparameters, SegmentationSettings, TestSplit,
 };
 use crate::tracking::{LogModel, Mode};
+use crate::training::Clipping;
 
 /// Everything a command was told, checked as far as it can be without looking at data or devices.
 #[derive(Debug, Clone, PartialEq)]
@@ -230,6 +231,8 @@ impl Reader<'_> {
             save_top_k: self.whole("save-top-k")?,
             log_every_n_steps: self.count("log-every-n-steps")?,
             accumulate_grad_batches: self.count("accumulate-grad-batches")?,
+            gradient_clip: self.gradient_clip()?,
+            precision: self.choice("precision")?,
             check_val_every_n_epoch: self.count("check-val-every-n-epoch")?,
             plot_every_n_val_epochs: self.count("plot-every-n-val-epochs")?,
             checkpoint_every_n_steps: self.optional_count("checkpoint-every-n-steps")?,
@@ -251,6 +254,17 @@ impl Reader<'_> {
             return Err(weights.refused_with(self.option("continue-from-checkpoint")?, rule));
         }
         Ok(settings)
+    }
+
+    fn gradient_clip(&self) -> Result<Option<Clipping>, ConfigError> {
+        let Some(OptionValue::Float(at)) = self.value("gradient-clip-val") else { return Ok(None) };
+        if *at <= 0.0 {
+            return Err(self.option("gradient-clip-val")?.refused("a finite number above 0, or none"));
+        }
+        Ok(Some(match self.text("gradient-clip-algorithm").as_deref() {
+            Some("value") => Clipping::Value(*at),
+            _ => Clipping::Norm(*at),
+        }))
     }
 
     fn test_split(&self) -> Result<Option<TestSplit>, ConfigError> {
@@ -466,6 +480,7 @@ fn json(value: &OptionValue) -> Value {
 mod tests {
     use super::super::resolve::Sources;
     use super::*;
+    use crate::nn::Precision;
     use serde_json::json;
 
     fn resolved(toml: &str) -> Resolved {
@@ -514,6 +529,34 @@ mod tests {
             ..SegmentationHyperparameters::default()
         };
         assert_eq!(config.hyperparameters, expected);
+    }
+
+    #[test]
+    fn gradients_are_clipped_by_norm_or_by_value_and_above_0_alone() {
+        let clip = |toml: &str| config(&format!("[darts.training]\n{toml}")).settings.gradient_clip;
+        assert_eq!(clip(""), None);
+        assert_eq!(clip("gradient-clip-val = 1"), Some(Clipping::Norm(1.0)));
+        let by_value = "gradient-clip-val = 0.5\ngradient-clip-algorithm = \"value\"";
+        assert_eq!(clip(by_value), Some(Clipping::Value(0.5)));
+        assert_eq!(clip("gradient-clip-val = \"none\"\ngradient-clip-algorithm = \"value\""), None);
+        for refused in ["0", "-1.5"] {
+            let resolved = resolved(&format!("[darts.training]\ngradient-clip-val = {refused}"));
+            let error = EngineConfig::new(&resolved, Command::Tune).unwrap_err().to_string();
+            assert!(error.contains("gradient-clip-val") && error.contains("above 0"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_precision_is_named_as_lightning_names_it_and_what_is_not_set_is_no_setting() {
+        let settings = |toml: &str| config(&format!("[darts.training]\n{toml}")).settings;
+        for (name, precision) in
+            [("32", Precision::Single), ("32-true", Precision::Single), ("bf16-mixed", Precision::Bf16Mixed)]
+        {
+            assert_eq!(settings(&format!("precision = {name:?}")).precision, precision);
+        }
+        // So that jobs from before there was a choice go on.
+        let written = serde_json::to_value(settings("")).unwrap();
+        assert_eq!((written.get("precision"), written.get("gradient_clip")), (None, None));
     }
 
     #[test]

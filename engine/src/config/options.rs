@@ -302,6 +302,21 @@ const OPTIONS: &[OptionSpec] = &[
     .absent("none"),
     training("accumulate-grad-batches", AT_LEAST_1, "Batches whose gradients make one optimizer step")
         .default("1"),
+    training("gradient-clip-val", Kind::Float, "How far gradients may reach before a step; above 0")
+        .absent("none"),
+    training(
+        "gradient-clip-algorithm",
+        Kind::Choice(&["norm", "value"]),
+        "What gradient-clip-val bounds: the norm of all gradients together, or each value",
+    )
+    .default("norm"),
+    training(
+        "precision",
+        Kind::Choice(&["32", "32-true", "bf16-mixed"]),
+        "In how many bits the network computes; bf16-mixed on backend tch alone",
+    )
+    .default("32-true")
+    .only(MODEL),
     training("weights-from-checkpoint", Kind::Path, "Start from the weights of this checkpoint")
         .absent("none")
         .only(MODEL),
@@ -492,6 +507,9 @@ mod tests {
             ("num-workers", Some("0")),
             ("save-top-k", Some("1")),
             ("accumulate-grad-batches", Some("1")),
+            ("gradient-clip-val", Some("none")),
+            ("gradient-clip-algorithm", Some("norm")),
+            ("precision", Some("32-true")),
             ("artifact-dir", Some("artifacts")),
             ("log-every-n-steps", Some("10")),
             ("check-val-every-n-epoch", Some("3")),

@@ -35,6 +35,8 @@ fn settings(test_split: Option<TestSplit>, method: FoldMethod, total_folds: u32)
         save_top_k: 1,
         log_every_n_steps: 0,
         accumulate_grad_batches: 1,
+        gradient_clip: None,
+        precision: crate::nn::Precision::Single,
         check_val_every_n_epoch: 1,
         plot_every_n_val_epochs: 0,
         checkpoint_every_n_steps: None,

@@ -41,17 +41,18 @@ impl ConfusionCounts {
         check_sizes(probabilities.len(), targets.len())?;
         let mut counts = Self::default();
         for (&probability, &target) in probabilities.iter().zip(targets) {
-            counts.add(probability, target);
+            counts.add(probability > THRESHOLD, target, 1);
         }
         Ok(counts)
     }
 
-    pub(super) fn add(&mut self, probability: f32, target: u8) {
-        match (target, probability > THRESHOLD) {
-            (POSITIVE, true) => self.true_positives += 1,
-            (POSITIVE, false) => self.false_negatives += 1,
-            (NEGATIVE, true) => self.false_positives += 1,
-            (NEGATIVE, false) => self.true_negatives += 1,
+    /// Adds so many pixels that are predicted alike.
+    pub(super) fn add(&mut self, is_predicted: bool, target: u8, pixels: u64) {
+        match (target, is_predicted) {
+            (POSITIVE, true) => self.true_positives += pixels,
+            (POSITIVE, false) => self.false_negatives += pixels,
+            (NEGATIVE, true) => self.false_positives += pixels,
+            (NEGATIVE, false) => self.true_negatives += pixels,
             _ => {}
         }
     }

@@ -76,21 +76,22 @@ impl ThresholdCounts {
     /// [`MetricsError::SizeMismatch`] if there are not as many of one as of the other.
     pub fn of(probabilities: &[f32], targets: &[u8]) -> Result<Self, MetricsError> {
         check_sizes(probabilities.len(), targets.len())?;
-        let thresholds = thresholds();
+        let edges = edges();
         let mut counts = Self::default();
         for (&probability, &target) in probabilities.iter().zip(targets) {
-            counts.add(&thresholds, probability, target);
+            counts.add(reached(&edges, probability), target, 1);
         }
         Ok(counts)
     }
 
-    pub(super) fn add(&mut self, thresholds: &[f32; THRESHOLDS], probability: f32, target: u8) {
+    /// Adds so many pixels whose probability reaches so many thresholds.
+    pub(super) fn add(&mut self, reached: usize, target: u8, pixels: u64) {
         let bins = match target {
             POSITIVE => &mut self.positives,
             NEGATIVE => &mut self.negatives,
             _ => return,
         };
-        bins[reached(thresholds, probability)] += 1;
+        bins[reached] += pixels;
     }
 
     /// Every count: positives, then negatives.
@@ -160,21 +161,22 @@ impl ThresholdCounts {
     }
 }
 
+/// The thresholds between two values that a guess may look at beyond them: every number lies above the first and none
+/// reaches the last.
+pub(super) fn edges() -> [f32; THRESHOLDS + 2] {
+    let mut edges = [f32::NAN; THRESHOLDS + 2];
+    edges[0] = f32::NEG_INFINITY;
+    edges[1..=THRESHOLDS].copy_from_slice(&thresholds());
+    edges
+}
+
 /// How many thresholds `probability` reaches. A guess from the even spacing, put right by comparison, so
-/// that a probability equal to a threshold reaches it; NaN reaches none.
-fn reached(thresholds: &[f32; THRESHOLDS], probability: f32) -> usize {
-    if probability.is_nan() {
-        return 0;
-    }
-    let guess = (probability.clamp(0.0, 1.0) * (THRESHOLDS - 1) as f32) as usize;
-    let mut count = guess.min(THRESHOLDS - 1);
-    while count < THRESHOLDS && probability >= thresholds[count] {
-        count += 1;
-    }
-    while count > 0 && probability < thresholds[count - 1] {
-        count -= 1;
-    }
-    count
+/// that a probability equal to a threshold reaches it; NaN reaches none. Without a branch: whole passes are counted by it.
+pub(super) fn reached(edges: &[f32; THRESHOLDS + 2], probability: f32) -> usize {
+    // NaN and what is below 0 are 0 as a whole number.
+    let guess = ((probability * (THRESHOLDS - 1) as f32) as usize).min(THRESHOLDS - 1);
+    let (more, most) = (probability >= edges[guess + 1], probability >= edges[guess + 2]);
+    guess + usize::from(more) + usize::from(most) - usize::from(probability < edges[guess])
 }
 
 #[cfg(test)]
@@ -184,11 +186,12 @@ mod tests {
     /// Against the comparison itself, at each threshold and the float on either side of it.
     #[test]
     fn the_bin_is_the_number_of_thresholds_reached() {
-        let thresholds = thresholds();
+        let (edges, thresholds) = (edges(), thresholds());
         let around = thresholds.iter().flat_map(|&value| [value.next_down(), value, value.next_up()]);
-        for probability in around.chain([f32::NAN, f32::INFINITY, f32::NEG_INFINITY]) {
+        let others = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, -0.5, 2.0, f32::MAX, f32::MIN];
+        for probability in around.chain(others).chain((0..=100_000).map(|n| n as f32 / 1e5)) {
             let expected = thresholds.iter().filter(|&&threshold| probability >= threshold).count();
-            assert_eq!(reached(&thresholds, probability), expected, "{probability}");
+            assert_eq!(reached(&edges, probability), expected, "{probability}");
         }
     }
 

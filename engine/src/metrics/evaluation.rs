@@ -7,8 +7,14 @@ use engine_tracking::Metrics;
 use serde::{Deserialize, Serialize};
 
 use super::confusion::check_sizes;
-use super::curves::thresholds;
-use super::{ConfusionCounts, MetricsError, PrecisionRecallCurve, RocCurve, THRESHOLDS, ThresholdCounts};
+use super::curves::{edges, reached};
+use super::{
+    ConfusionCounts, MetricsError, POSITIVE, PrecisionRecallCurve, RocCurve, THRESHOLD, THRESHOLDS,
+    ThresholdCounts,
+};
+
+/// The least target of a pixel that counts for nothing.
+const IGNORED: u8 = POSITIVE + 1;
 
 /// Numbers in [`EvaluationCounts::to_flat`].
 pub const FLAT_COUNTS: usize = 4 + 2 * (THRESHOLDS + 1);
@@ -49,10 +55,20 @@ impl EvaluationCounts {
     /// [`MetricsError::SizeMismatch`] if there are not as many of one as of the other; nothing is counted.
     pub fn add_probabilities(&mut self, probabilities: &[f32], targets: &[u8]) -> Result<(), MetricsError> {
         check_sizes(probabilities.len(), targets.len())?;
-        let thresholds = thresholds();
+        let edges = edges();
+        // By target, all ignored ones together, by prediction and by thresholds reached: one count a pixel.
+        let mut bins = [[[0_u64; THRESHOLDS + 1]; 2]; 1 + IGNORED as usize];
         for (&probability, &target) in probabilities.iter().zip(targets) {
-            self.confusion.add(probability, target);
-            self.curves.add(&thresholds, probability, target);
+            let is_predicted = usize::from(probability > THRESHOLD);
+            bins[usize::from(target.min(IGNORED))][is_predicted][reached(&edges, probability)] += 1;
+        }
+        for (target, bins) in (0..).zip(&bins) {
+            for (is_predicted, bins) in [false, true].into_iter().zip(bins) {
+                for (reached, &pixels) in bins.iter().enumerate() {
+                    self.confusion.add(is_predicted, target, pixels);
+                    self.curves.add(reached, target, pixels);
+                }
+            }
         }
         Ok(())
     }
@@ -121,6 +137,17 @@ pub(crate) fn probabilities<const D: usize>(logits: Tensor<D>) -> Result<Vec<f32
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pass_is_counted_as_its_pixels_one_by_one() {
+        let probabilities: Vec<f32> =
+            (0..2_000).map(|pixel| (pixel * 7_919 % 1_999) as f32 / 1_998.0).chain([0.5, f32::NAN]).collect();
+        let targets: Vec<u8> = (0..probabilities.len()).map(|pixel| [0, 1, 2, 0, 255][pixel % 5]).collect();
+        let mut counts = EvaluationCounts::default();
+        counts.add_probabilities(&probabilities, &targets).unwrap();
+        assert_eq!(counts.confusion, ConfusionCounts::of(&probabilities, &targets).unwrap());
+        assert_eq!(counts.curves, ThresholdCounts::of(&probabilities, &targets).unwrap());
+    }
 
     #[test]
     fn counts_of_several_processes_add_up_to_those_of_one() {

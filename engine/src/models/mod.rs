@@ -16,4 +16,5 @@ mod weights_file;
 pub use error::{Mismatch, ModelError};
 pub use model::SegmentationModel;
 pub use state_dict::{NamedTensor, ParameterInfo};
+pub(crate) use weights_file::batch_counters;
 pub use weights_file::read_safetensors;

@@ -17,11 +17,10 @@ impl SegmentationModel {
     /// # Errors
     /// [`ModelError`] if a tensor cannot be read or the file not be laid out.
     pub fn to_safetensors(&self, batches_tracked: u64) -> Result<Vec<u8>, ModelError> {
-        let mut entries: Vec<(String, Entry)> = Vec::new();
-        for tensor in self.state_dict()? {
-            if let Some(layer) = tensor.name.strip_suffix("running_var") {
-                entries.push((format!("{layer}{BATCHES_TRACKED}"), Entry::count(batches_tracked)));
-            }
+        let tensors = self.state_dict()?;
+        let counters = batch_counters(&tensors, batches_tracked).into_iter();
+        let mut entries: Vec<_> = counters.map(|(name, count)| (name, Entry::count(count))).collect();
+        for tensor in tensors {
             let bytes = tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect();
             entries.push((tensor.name, Entry { dtype: Dtype::F32, shape: tensor.shape, bytes }));
         }
@@ -36,6 +35,12 @@ impl SegmentationModel {
     pub fn load_safetensors(self, bytes: &[u8]) -> Result<Self, ModelError> {
         self.load_state_dict(read_safetensors(bytes)?)
     }
+}
+
+/// The batch counters that Python's strict loading asks for beside these tensors: one for each normalisation.
+pub(crate) fn batch_counters(tensors: &[NamedTensor], batches: u64) -> Vec<(String, u64)> {
+    let layers = tensors.iter().filter_map(|tensor| tensor.name.strip_suffix("running_var"));
+    layers.map(|layer| (format!("{layer}{BATCHES_TRACKED}"), batches)).collect()
 }
 
 /// Every float tensor of safetensors bytes; batch counters are left out.

@@ -13,8 +13,10 @@ mod init;
 pub(crate) mod kernels;
 mod norm;
 mod ops;
+mod precision;
 
 pub use conv::{Bias, Conv2d, ConvGeometry};
 pub use init::{Initializer, WeightInit};
 pub use norm::BatchNorm2d;
 pub use ops::{max_pool_3x3_stride_2, relu, upsample_nearest};
+pub use precision::Precision;

@@ -11,6 +11,7 @@ use crate::data::{Batch, Loader};
 use crate::loss::FocalLoss;
 use crate::metrics::{CurveData, EvaluationCounts, FLAT_COUNTS, probabilities};
 use crate::models::SegmentationModel;
+use crate::nn::Precision;
 use crate::training::parallel::Exchange;
 use crate::workload::RunContext;
 
@@ -31,6 +32,7 @@ pub(super) struct Pass<'a> {
     pub(super) exchange: &'a dyn Exchange,
     pub(super) device: &'a Device,
     pub(super) loss: FocalLoss,
+    pub(super) precision: Precision,
     pub(super) phase: Phase,
     pub(super) epoch: u32,
     pub(super) max_epochs: u32,
@@ -64,7 +66,7 @@ impl Pass<'_> {
             let labels = batch.y.clone();
             let views = self.shown.map_or_else(Vec::new, |shown| shown.views(&batch));
             let (x, target) = to_device(batch, self.device);
-            let logits = pixel_logits(model.forward(x));
+            let logits = pixel_logits(model, x, self.precision);
             let sums = self.loss.sums(logits.clone(), target);
             let probabilities = probabilities(logits)?;
             counts.add_probabilities(&probabilities, &labels)?;
@@ -109,8 +111,9 @@ pub(super) fn to_device(batch: Batch, device: &Device) -> (Tensor<4>, Tensor<3, 
     )
 }
 
-/// Logits of the one class, `[n, 1, h, w]`, without its dimension.
-pub(super) fn pixel_logits(logits: Tensor<4>) -> Tensor<3> {
+/// What a model says of a batch: logits of the one class, `[n, h, w]`, in 32 bits.
+pub(super) fn pixel_logits(model: &SegmentationModel, x: Tensor<4>, precision: Precision) -> Tensor<3> {
+    let logits = precision.leave(model.forward(precision.enter(x)));
     let [n, _, h, w] = logits.dims();
     logits.reshape([n, h, w])
 }

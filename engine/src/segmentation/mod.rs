@@ -45,6 +45,7 @@ mod error;
 mod evaluate;
 mod figures;
 pub mod jobs;
+mod keep;
 mod preflight;
 mod prepare;
 mod preview;

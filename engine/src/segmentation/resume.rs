@@ -10,9 +10,9 @@ use super::error::RunError;
 use super::prepare::{fresh_model, trained_names, untrained};
 use super::setup::Setup;
 use super::tally::Sums;
-use crate::models::SegmentationModel;
+use crate::models::{SegmentationModel, batch_counters};
 use crate::training::checkpoint::{
-    Checkpoint, Checkpoints, DataOrder, FORMAT_VERSION, ModelShape, OpenRow, State,
+    Checkpoint, Checkpoints, DataOrder, FORMAT_VERSION, ModelShape, OpenRow, Snapshot, State,
 };
 use crate::training::parallel::{Exchange, gather, share_weights};
 use crate::training::{AdamW, AdamWConfig, EarlyStopping, ExponentialLr, TopK};
@@ -169,13 +169,13 @@ impl Course {
         Ok(self)
     }
 
-    /// The course as a checkpoint taken in `epoch`.
-    pub(super) fn checkpoint(
+    /// The course as it is now, in `epoch`: one copy of it on the host.
+    pub(super) fn snapshot(
         &self,
         setup: &Setup,
         shape: &ModelShape,
         epoch: u32,
-    ) -> Result<Checkpoint, RunError> {
+    ) -> Result<Snapshot, RunError> {
         let optimizer = self.optimizer.state(&self.model)?;
         let open_row = self.open_row.as_ref().filter(|row| row.step == self.step);
         let state = State {
@@ -197,8 +197,9 @@ impl Course {
             hyperparameters: Value::Object(setup.plan.hyperparameters.clone()),
             settings: setup.plan.settings.as_ref().clone(),
         };
-        let weights = self.model.to_safetensors(self.step)?;
-        Ok(Checkpoint { weights, optimizer_tensors: optimizer.tensors, state })
+        let weights = self.model.state_dict()?;
+        let counters = batch_counters(&weights, self.step);
+        Ok(Snapshot { weights, counters, optimizer: optimizer.tensors, state })
     }
 }
 

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::nn::Precision;
+use crate::training::Clipping;
+
 /// How the held-out test set is chosen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -63,6 +66,12 @@ pub struct SegmentationSettings {
     /// Batches whose gradients make one optimizer step.
     #[serde(default = "one")]
     pub accumulate_grad_batches: u32,
+    /// How far the gradients of a step may reach, over all its batches and ranks; none = as far as they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_clip: Option<Clipping>,
+    /// In how many bits the network computes.
+    #[serde(default, skip_serializing_if = "Precision::is_single")]
+    pub precision: Precision,
     /// Validate every so many epochs, and at the last; 0 = at the last only.
     pub check_val_every_n_epoch: u32,
     /// Draw figures every so many validations; 0 = never.

@@ -12,7 +12,7 @@ use super::settings::{SegmentationHyperparameters, SegmentationSettings};
 use crate::backend::{BackendName, ComputeDevice};
 use crate::data::{Remainder, Shard};
 use crate::training::checkpoint::RunIdentity;
-use crate::training::{Kept, parallel};
+use crate::training::{Clipping, Kept, parallel};
 
 /// Everything about a run that does not change while it runs.
 #[derive(Debug, Clone)]
@@ -49,6 +49,7 @@ impl Setup {
         let rank = Rank::from_env()?.filter(|rank| rank.world_size > 1);
         let place = place(&order.grant, rank.as_ref())?;
         let (backend, compute) = backend(&settings, place)?;
+        check_precision(&settings, backend)?;
         if rank.is_some() {
             parallel::available(backend)?;
         }
@@ -140,6 +141,9 @@ fn check(
     if settings.accumulate_grad_batches == 0 {
         return impossible("accumulate-grad-batches", &0, "take at least one batch per step");
     }
+    if let Some(at) = settings.gradient_clip.map(Clipping::at).filter(|at| !(at.is_finite() && *at > 0.0)) {
+        return impossible("gradient-clip-val", &at, "give a number above 0");
+    }
     if batch_size == 0 {
         return impossible("batch_size", &0, "give at least one sample per step");
     }
@@ -153,6 +157,15 @@ fn check(
         Some(kept) => Ok(kept),
         None => impossible("save-top-k", &settings.save_top_k, "give -1 (all), 0 (none) or a number"),
     }
+}
+
+/// Refuses a precision that the backend does not compute in.
+fn check_precision(settings: &SegmentationSettings, backend: BackendName) -> Result<(), RunError> {
+    if settings.precision.is_single() || backend == BackendName::Tch {
+        return Ok(());
+    }
+    let remedy = "only backend tch computes in it; choose that, or precision 32-true";
+    Err(RunError::Impossible { option: "precision", value: "bf16-mixed".into(), remedy })
 }
 
 /// The place of this process: the one of its rank, or the only one of its machine.

@@ -38,11 +38,14 @@ impl Trainer<'_> {
             if number < done {
                 continue;
             }
-            if !within_step && self.stops() {
-                return Ok(End::Stopped);
-            }
-            if !within_step && self.checkpoint_is_due() {
-                self.write_midway(epoch, tally)?;
+            if !within_step {
+                if self.stops() {
+                    return Ok(End::Stopped);
+                }
+                self.writer.look()?;
+                if self.checkpoint_is_due() {
+                    self.write_midway(epoch, tally)?;
+                }
             }
             let closes_step = (number + 1) % per_step == 0 || number as usize + 1 == batches;
             self.train_batch(batch, Turn { epoch, step: self.course.step + 1, closes_step }, tally)?;
@@ -65,10 +68,9 @@ impl Trainer<'_> {
     fn checkpoint_is_due(&mut self) -> bool {
         let every = self.setup.settings.checkpoint_every_n_steps.unwrap_or(0);
         let is_periodic = every > 0 && self.course.step.is_multiple_of(every.into());
-        let is_asked =
-            self.checkpoint_agreed || (self.exchange.world() == 1 && self.context.checkpoint_requested());
-        self.checkpoint_agreed = false;
-        is_asked || is_periodic && self.course.step > self.saved_step
+        // Whoever writes knows by this what was asked for.
+        self.checkpoint_agreed |= self.exchange.world() == 1 && self.context.checkpoint_requested();
+        self.checkpoint_agreed || is_periodic && self.course.step > self.saved_step
     }
 
     /// Writes `last` between two steps of an epoch. The training goes on as if it had not been written.
@@ -95,7 +97,7 @@ impl Trainer<'_> {
         let per_step = settings.accumulate_grad_batches;
         let samples = batch.n;
         let (x, target) = to_device(batch, &self.device);
-        let logits = pixel_logits(self.course.model.forward(x));
+        let logits = pixel_logits(&self.course.model, x, settings.precision);
         let sums = self.loss.sums(logits.clone(), target.clone());
         tally.add_loss(turn.step, &sums);
         if self.setup.looks_are_free || tally.is_full() {
@@ -116,6 +118,10 @@ impl Trainer<'_> {
         }
         let learning_rate = self.course.schedule.learning_rate();
         let gradients = self.gradients_of_all(turn)?;
+        let gradients = match settings.gradient_clip {
+            Some(clipping) => clipping.clip(&self.course.model, gradients),
+            None => gradients,
+        };
         let model = self.course.model.clone();
         self.course.model = self.course.optimizer.step_along(learning_rate, model, gradients);
         self.course.step = turn.step;

@@ -52,12 +52,9 @@ impl Sums {
 
     /// The nine train metrics, named `train/{metric}{suffix}`.
     pub(super) fn metrics(&self, suffix: &str) -> Metrics {
-        let mut metrics = Metrics::new();
-        metrics.insert(format!("train/loss{suffix}"), Self::mean_loss(self.loss, self.pixels));
-        for (name, value) in self.counts.metrics("train") {
-            metrics.insert(format!("{name}{suffix}"), value);
-        }
-        metrics
+        let loss = ("train/loss".to_owned(), Self::mean_loss(self.loss, self.pixels));
+        let all = self.counts.metrics("train").into_iter().chain([loss]);
+        all.map(|(name, value)| (name + suffix, value)).collect()
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::optim::GradientsAccumulator;
 use burn::tensor::Device;
+use engine_actors::outcome::Failure;
 use engine_actors::protocol::{Phase, RunSummary};
 use engine_tracking::{MetricPoint, Metrics};
 
@@ -21,9 +22,9 @@ use crate::data::{DataFolder, Loader, Remainder};
 use crate::folds::Division;
 use crate::loss::FocalLoss;
 use crate::models::SegmentationModel;
-use crate::training::checkpoint::{Checkpoints, ModelShape, checkpoint_name};
+use crate::training::checkpoint::{Checkpoints, ModelShape, Writer};
 use crate::training::parallel::{Exchange, share_buffers};
-use crate::workload::{Kept, RunContext};
+use crate::workload::RunContext;
 
 /// What early stopping and the best checkpoints follow; higher is better.
 const MONITORED: &str = "val/JaccardIndex";
@@ -42,14 +43,14 @@ pub(super) struct Trainer<'a> {
     pub(super) setup: &'a Setup,
     pub(super) context: &'a RunContext,
     pub(super) exchange: &'a dyn Exchange,
-    shape: ModelShape,
+    pub(super) shape: ModelShape,
     pub(super) device: Device,
     pub(super) loss: FocalLoss,
     pub(super) train: Loader,
     val: Loader,
     /// Validation samples to show; `None` where nothing is ever drawn.
     shown: Option<Shown>,
-    checkpoints: Checkpoints,
+    pub(super) writer: Writer<RunError>,
     pub(super) course: Course,
     pub(super) clock: Clock,
     /// Gradients of the step under way.
@@ -103,7 +104,7 @@ impl<'a> Trainer<'a> {
             train,
             val,
             shown,
-            checkpoints,
+            writer: Writer::new(checkpoints),
             clock: Clock::start(course.elapsed),
             saved_step: course.step,
             course,
@@ -114,20 +115,31 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Trains until the last epoch, until patience runs out, or until asked to stop.
+    /// Trains until the last epoch, until patience runs out, or until asked to stop. What was to be written is on disk then.
     pub(super) fn run(&mut self) -> Result<End, RunError> {
+        let end = match (self.epochs(), self.writer.finish()) {
+            (Ok(end), Ok(())) => end,
+            (Err(error), Ok(())) | (Ok(_), Err(error)) => return Err(error),
+            (Err(error), Err(unwritten)) => {
+                self.context.warn(Failure::from(unwritten).message);
+                return Err(error);
+            }
+        };
+        // A rank that left while others still listen would look lost to them.
+        self.exchange.barrier()?;
+        Ok(end)
+    }
+
+    fn epochs(&mut self) -> Result<End, RunError> {
         while self.course.order.next_epoch < self.setup.settings.max_epochs
             && !self.course.early_stopping.is_exhausted()
         {
             let epoch = self.course.order.next_epoch;
             if self.epoch(epoch)? == End::Stopped {
                 self.write_last(epoch)?;
-                self.exchange.barrier()?;
                 return Ok(End::Stopped);
             }
         }
-        // A rank that left while others still listen would look lost to them.
-        self.exchange.barrier()?;
         Ok(End::Done)
     }
 
@@ -144,12 +156,12 @@ impl<'a> Trainer<'a> {
 
     /// The checkpoint with the best monitored value; none where none is kept.
     pub(super) fn best_checkpoint(&self) -> Option<PathBuf> {
-        self.course.top_k.best().map(|ranked| self.checkpoints.path(&ranked.name))
+        self.course.top_k.best().map(|ranked| self.writer.checkpoints().path(&ranked.name))
     }
 
     /// The checkpoint written last.
     pub(super) fn last_checkpoint(&self) -> PathBuf {
-        self.checkpoints.last()
+        self.writer.checkpoints().last()
     }
 
     /// One epoch. A stop leaves the course between two batches, or before the validation.
@@ -212,7 +224,8 @@ impl<'a> Trainer<'a> {
     pub(super) fn pass(&self, phase: Phase, epoch: u32) -> Pass<'a> {
         let Setup { device, settings, .. } = self.setup;
         let (context, exchange, loss) = (self.context, self.exchange, self.loss);
-        Pass { context, exchange, device, loss, phase, epoch, max_epochs: settings.max_epochs, shown: None }
+        let (precision, max_epochs) = (settings.precision, settings.max_epochs);
+        Pass { context, exchange, device, loss, precision, phase, epoch, max_epochs, shown: None }
     }
 
     /// Moves the course to the next epoch.
@@ -241,62 +254,18 @@ impl<'a> Trainer<'a> {
             let run_dir = &self.setup.plan.run_dir;
             draw(self.context, run_dir, "val", (epoch, self.course.step), evaluation);
         }
-        let evicted = self.rank(epoch, value)?;
-        self.write_last(epoch)?;
-        if self.setup.is_first() {
-            for name in evicted {
-                self.checkpoints.delete(&name)?;
-            }
-        }
+        self.rank_and_write(epoch, value)?;
         Ok(self.exchange.barrier()?)
     }
 
-    /// Writes a ranked checkpoint if it is among the best, and returns the names of those that are no more.
-    fn rank(&mut self, epoch: u32, value: f64) -> Result<Vec<String>, RunError> {
-        if !self.course.top_k.would_keep(value) {
-            return Ok(Vec::new());
-        }
-        let step = self.course.step;
-        let name = checkpoint_name(epoch, step, value);
-        if !self.setup.is_first() {
-            return Ok(self.course.top_k.insert(name, value));
-        }
-        let name = self.checkpoints.free_name(&name);
-        let evicted = self.course.top_k.insert(name.clone(), value);
-        self.settle()?;
-        self.course.elapsed = self.clock.elapsed();
-        let checkpoint = self.course.checkpoint(self.setup, &self.shape, epoch)?;
-        let path = self.checkpoints.write(&name, &checkpoint)?;
-        self.context.checkpoint_written(path, epoch, step, Some(value));
-        Ok(evicted)
-    }
-
-    /// Writes `last`, and with it whatever checkpoint was asked for until now. Rank 0 writes.
-    pub(super) fn write_last(&mut self, epoch: u32) -> Result<(), RunError> {
-        self.context.checkpoint_requested();
-        self.checkpoint_agreed = false;
-        self.saved_step = self.course.step;
-        if !self.setup.is_first() {
-            return Ok(());
-        }
-        self.settle()?;
-        self.course.elapsed = self.clock.elapsed();
-        let checkpoint = self.course.checkpoint(self.setup, &self.shape, epoch)?;
-        let path = self.checkpoints.write_last(&checkpoint)?;
-        self.context.checkpoint_written(path, epoch, self.course.step, self.course.monitored);
-        Ok(())
-    }
-
-    /// Waits until all that was said is kept: no checkpoint holds more than the run's records do.
-    fn settle(&self) -> Result<(), RunError> {
-        match self.context.settle() {
-            Kept::Yes => Ok(()),
-            Kept::No => Err(RunError::EngineGone),
-        }
-    }
-
     pub(super) fn log(&mut self, epoch: u32, values: Metrics) {
-        self.course.metrics.extend(values.clone());
+        for (name, value) in &values {
+            // Almost always there: nothing is made anew.
+            match self.course.metrics.get_mut(name) {
+                Some(known) => *known = *value,
+                None => drop(self.course.metrics.insert(name.clone(), *value)),
+            }
+        }
         let point = MetricPoint { epoch, step: self.course.step, values };
         self.course.open_row = Some(point.clone());
         self.context.log(point);

@@ -117,6 +117,7 @@ fn test_checkpoint(
         exchange: &Alone,
         device: &setup.device,
         loss: loss(setup),
+        precision: setup.settings.precision,
         phase: Phase::Test,
         epoch: state.epoch,
         max_epochs: setup.settings.max_epochs,

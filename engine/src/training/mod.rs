@@ -1,4 +1,4 @@
-//! What every training run needs, whatever it trains: optimizer, schedule, early stopping, checkpoints.
+//! What every training run needs, whatever it trains: optimizer, clipping, schedule, early stopping, checkpoints.
 //!
 //! Owns: AdamW and its state, the learning-rate schedule, the patience counter, the list of best
 //! checkpoints, the checkpoint folders on disk, and the exchange between processes that train one model. Knows nothing of segmentation, actors or trackers;
@@ -8,6 +8,7 @@
 //! model's first weights and the order of the batches.
 
 pub mod checkpoint;
+mod clipping;
 mod early_stopping;
 mod optimizer;
 pub mod parallel;
@@ -15,8 +16,9 @@ mod schedule;
 mod tensors;
 mod top_k;
 
+pub use clipping::Clipping;
 pub use early_stopping::EarlyStopping;
 pub use optimizer::{AdamW, AdamWConfig, OptimizerError, OptimizerState};
 pub use schedule::ExponentialLr;
-pub use tensors::{TensorFileError, decode_tensors, encode_tensors};
+pub use tensors::{TensorFile, TensorFileError, decode_tensors, encode_tensors};
 pub use top_k::{Kept, Ranked, TopK};

@@ -1,11 +1,17 @@
 //! Named tensors as safetensors bytes: numbers and names, nothing that can run.
 
 use std::collections::HashMap;
+use std::io::{self, Write};
 
-use safetensors::tensor::TensorView;
+use safetensors::tensor::{Metadata, TensorInfo, TensorView};
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use crate::models::NamedTensor;
+
+/// Bytes that are laid out before they are handed to the system.
+const PART_BYTES: usize = 1 << 20;
+/// What a header is filled up to a multiple of.
+const HEADER_ALIGNMENT: usize = 8;
 
 /// Why a tensor file could not be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -38,9 +44,76 @@ pub fn encode_tensors(tensors: &[NamedTensor]) -> Result<Vec<u8>, TensorFileErro
         .zip(&bytes)
         .map(|(tensor, data)| Ok((&tensor.name, TensorView::new(Dtype::F32, tensor.shape.clone(), data)?)))
         .collect::<Result<Vec<_>, SafeTensorError>>()?;
-    // Loaders of the Python world ask for this entry.
-    let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    Ok(safetensors::serialize(views, Some(format))?)
+    Ok(safetensors::serialize(views, Some(written_by()))?)
+}
+
+/// Tensors laid out as a safetensors file that is still to be written.
+#[derive(Debug)]
+pub struct TensorFile {
+    header: Vec<u8>,
+    /// In the order of the file, before the tensors.
+    counters: Vec<u64>,
+    /// In the order of the file.
+    tensors: Vec<NamedTensor>,
+}
+
+impl TensorFile {
+    /// Lays out tensors, and single whole numbers by their names.
+    ///
+    /// # Errors
+    /// [`TensorFileError::Format`] if a shape does not fit its values.
+    pub fn lay_out(
+        mut tensors: Vec<NamedTensor>,
+        mut counters: Vec<(String, u64)>,
+    ) -> Result<Self, TensorFileError> {
+        // The order of the safetensors library: the wider type first, then by name.
+        tensors.sort_by(|a, b| a.name.cmp(&b.name));
+        counters.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let mut end = 0;
+        let mut place = |bytes: usize| {
+            let begin = end;
+            end += bytes;
+            (begin, end)
+        };
+        let counted = counters.iter().map(|(name, counter)| {
+            let data_offsets = place(size_of_val(counter));
+            (name.clone(), TensorInfo { dtype: Dtype::I64, shape: Vec::new(), data_offsets })
+        });
+        let mut infos: Vec<_> = counted.collect();
+        infos.extend(tensors.iter().map(|tensor| {
+            let data_offsets = place(size_of_val(tensor.values.as_slice()));
+            (tensor.name.clone(), TensorInfo { dtype: Dtype::F32, shape: tensor.shape.clone(), data_offsets })
+        }));
+        let metadata = Metadata::new(Some(written_by()), infos)?;
+        let mut json = serde_json::to_vec(&metadata).map_err(SafeTensorError::from)?;
+        json.resize(json.len().next_multiple_of(HEADER_ALIGNMENT), b' ');
+        let mut header = (json.len() as u64).to_le_bytes().to_vec();
+        header.append(&mut json);
+        Ok(Self { header, counters: counters.into_iter().map(|(_, counter)| counter).collect(), tensors })
+    }
+
+    /// Writes the file. Each tensor is let go of once it is written: the whole is never held twice.
+    ///
+    /// # Errors
+    /// Those of `to`.
+    pub fn write(self, to: &mut impl Write) -> io::Result<()> {
+        to.write_all(&self.header)?;
+        let counters: Vec<u8> = self.counters.into_iter().flat_map(u64::to_le_bytes).collect();
+        to.write_all(&counters)?;
+        let mut part = vec![[0; size_of::<f32>()]; PART_BYTES / size_of::<f32>()];
+        for NamedTensor { values, .. } in self.tensors {
+            for values in values.chunks(part.len()) {
+                part.iter_mut().zip(values).for_each(|(bytes, value)| *bytes = value.to_le_bytes());
+                to.write_all(part[..values.len()].as_flattened())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Loaders of the Python world ask for this entry.
+fn written_by() -> HashMap<String, String> {
+    HashMap::from([("format".to_owned(), "pt".to_owned())])
 }
 
 /// Reads every tensor of a file, sorted by name.
@@ -83,6 +156,24 @@ mod tests {
             let bits = |tensor: &NamedTensor| tensor.values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
             assert_eq!(bits(ours), bits(theirs));
         }
+    }
+
+    #[test]
+    fn a_file_written_piece_by_piece_is_the_one_the_library_makes() {
+        // More than one part, and not a whole number of them.
+        let values: Vec<f32> = (0..PART_BYTES / 4 + 3).map(|value| value as f32).collect();
+        let mut tensors = tensors();
+        tensors.insert(0, NamedTensor { name: "z".into(), shape: vec![values.len()], values });
+        let mut written = Vec::new();
+        TensorFile::lay_out(tensors.clone(), Vec::new()).unwrap().write(&mut written).unwrap();
+        assert!(written == encode_tensors(&tensors).unwrap());
+    }
+
+    #[test]
+    fn a_shape_that_does_not_fit_its_values_is_refused_before_anything_is_written() {
+        let mut tensors = tensors();
+        tensors[0].shape = vec![2, 3];
+        TensorFile::lay_out(tensors, Vec::new()).unwrap_err();
     }
 
     #[test]

@@ -110,6 +110,8 @@ impl Ground {
             save_top_k: 0,
             log_every_n_steps: 1,
             accumulate_grad_batches: 1,
+            gradient_clip: None,
+            precision: engine::nn::Precision::Single,
             check_val_every_n_epoch: 1,
             plot_every_n_val_epochs: 0,
             checkpoint_every_n_steps: None,

@@ -12,7 +12,9 @@
 #[cfg(feature = "tch")]
 mod torch;
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
+
+use super::precision::cast;
 use burn::tensor::module as composed;
 
 /// How a convolution moves over its input.
@@ -54,7 +56,7 @@ pub(crate) struct Moved<const D: usize> {
     pub(crate) square: Tensor<D>,
 }
 
-/// `torch.nn.functional.conv2d`.
+/// `torch.nn.functional.conv2d`, in the type of `x`.
 pub(super) fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, of: Convolution) -> Tensor<4> {
     #[cfg(feature = "tch")]
     if torch::computes_on(&x.device()) {
@@ -63,15 +65,18 @@ pub(super) fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, o
             None => y,
             Some(bias) => {
                 let [channels] = bias.dims();
+                let bias = cast(bias, y.dtype());
                 y + bias.reshape([1, channels, 1, 1])
             }
         };
     }
     let options = burn::tensor::ops::ConvOptions::new(of.stride, of.padding, of.dilation, of.groups);
-    composed::conv2d(x, weight, bias, options)
+    let dtype = x.dtype();
+    composed::conv2d(x, cast(weight, dtype), bias.map(|bias| cast(bias, dtype)), options)
 }
 
-/// Normalises by the batch and moves the running statistics by `momentum`; the running variance takes the unbiased one.
+/// Normalises by the batch, in 32 bits, and moves the running statistics by `momentum`; the running variance takes the unbiased
+/// one.
 pub(super) fn batch_norm_train(
     x: Tensor<4>,
     affine: [Tensor<1>; 2],
@@ -86,7 +91,8 @@ pub(super) fn batch_norm_train(
     let [batch, _, height, width] = x.dims();
     let count = (batch * height * width) as f64;
     let [weight, bias] = affine;
-    let result = composed::batch_norm_train(x, weight, bias, epsilon);
+    let dtype = x.dtype();
+    let result = composed::batch_norm_train(cast(x, DType::F32), weight, bias, epsilon);
     // One value per channel has no spread: PyTorch refuses it, n / (n - 1) would be infinite.
     let unbiased = result.variance.mul_scalar(count / (count - 1.0).max(1.0));
     let blend = |running: Tensor<1>, batch: Tensor<1>| {
@@ -94,13 +100,13 @@ pub(super) fn batch_norm_train(
     };
     let [running_mean, running_var] = running;
     Normalised {
-        output: result.output,
+        output: cast(result.output, dtype),
         running_mean: blend(running_mean, result.mean),
         running_var: blend(running_var, unbiased),
     }
 }
 
-/// Normalises by the running statistics.
+/// Normalises by the running statistics, in 32 bits.
 pub(super) fn batch_norm_eval(
     x: Tensor<4>,
     affine: [Tensor<1>; 2],
@@ -112,7 +118,8 @@ pub(super) fn batch_norm_eval(
         return torch::batch_norm_eval(x, affine, running, epsilon);
     }
     let ([weight, bias], [mean, variance]) = (affine, running);
-    composed::batch_norm(x, weight, bias, mean, variance, epsilon)
+    let dtype = x.dtype();
+    cast(composed::batch_norm(cast(x, DType::F32), weight, bias, mean, variance, epsilon), dtype)
 }
 
 /// `max(x, 0)`.

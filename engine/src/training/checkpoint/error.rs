@@ -52,6 +52,13 @@ pub enum CheckpointError {
         /// The folder of the checkpoints.
         path: PathBuf,
     },
+    /// There is no thread to write on.
+    #[error("no thread can be started to write a checkpoint on; check how many threads are allowed")]
+    NoThread {
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// The file system said no.
     #[error("a checkpoint file can not be {action}; {}: {}", remedy(action), path.display())]
     Io {

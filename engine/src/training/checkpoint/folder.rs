@@ -1,13 +1,13 @@
 //! The `checkpoints/` folder of a run: writes whole checkpoints, deletes evicted ones.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::CheckpointError;
 use super::lock::WriterLock;
-use super::state::{Checkpoint, WEIGHTS};
+use super::state::{Checkpoint, FILES, WEIGHTS};
 
 /// How long the writer before may take to be gone: a worker that was killed while it waited for a slow disk ends only when
 /// that has answered.
@@ -24,6 +24,41 @@ const LEAVING: &str = ".leaving-";
 pub fn checkpoint_name(epoch: u32, step: u64, val_iou: f64) -> String {
     // Rust writes `NaN` where Python writes `nan`.
     format!("epoch={epoch}-step={step}-val_iou={val_iou:.2}").to_lowercase()
+}
+
+/// What the folder of a checkpoint is filled with.
+pub trait Fill {
+    /// Fills a folder that is there and empty, and brings its files to the disk.
+    ///
+    /// # Errors
+    /// [`CheckpointError`]; then the folder is of no use.
+    fn fill(self, folder: &Path) -> Result<(), CheckpointError>;
+}
+
+impl Fill for &Checkpoint {
+    fn fill(self, folder: &Path) -> Result<(), CheckpointError> {
+        write_file(&folder.join(WEIGHTS), |file| file.write_all(&self.weights))?;
+        for (file, bytes) in self.files(folder)? {
+            write_file(&folder.join(file), |file| file.write_all(&bytes))?;
+        }
+        Ok(())
+    }
+}
+
+/// The files of another checkpoint: further names of them, or copies where the file system knows no such names.
+struct SameAs<'a>(&'a Path);
+
+impl Fill for SameAs<'_> {
+    fn fill(self, folder: &Path) -> Result<(), CheckpointError> {
+        for file in FILES {
+            let (from, to) = (self.0.join(file), folder.join(file));
+            if let Err(error) = fs::hard_link(&from, &to) {
+                tracing::debug!(%error, path = %to.display(), "a file of a checkpoint is copied");
+                copy(&from, &to)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The checkpoints of one run; there is one writer at a time, in whatever process.
@@ -118,8 +153,8 @@ impl Checkpoints {
     ///
     /// # Errors
     /// [`CheckpointError::Io`]; then nothing stands under the name.
-    pub fn write(&self, name: &str, checkpoint: &Checkpoint) -> Result<PathBuf, CheckpointError> {
-        let aside = self.fill(name, checkpoint)?;
+    pub fn write(&self, name: &str, contents: impl Fill) -> Result<PathBuf, CheckpointError> {
+        let aside = self.fill(name, contents)?;
         let path = self.path(name);
         rename(&aside, &path)?;
         sync_dir(&self.dir)?;
@@ -133,8 +168,8 @@ impl Checkpoints {
     ///
     /// # Errors
     /// [`CheckpointError::Io`]; then the one before stays.
-    pub fn write_last(&self, checkpoint: &Checkpoint) -> Result<PathBuf, CheckpointError> {
-        let aside = self.fill(LAST, checkpoint)?;
+    pub fn write_last(&self, contents: impl Fill) -> Result<PathBuf, CheckpointError> {
+        let aside = self.fill(LAST, contents)?;
         let last = self.last();
         if !last.exists() {
             rename(&aside, &last)?;
@@ -150,6 +185,15 @@ impl Checkpoints {
         }
         sync_dir(&self.dir)?;
         Ok(last)
+    }
+
+    /// Makes `last` the same as another checkpoint of the folder, as [`Checkpoints::write_last`]. Nothing is written again
+    /// where a file can have two names.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Io`]; then the one before stays.
+    pub fn write_last_as(&self, name: &str) -> Result<PathBuf, CheckpointError> {
+        self.write_last(SameAs(&self.path(name)))
     }
 
     /// Deletes a checkpoint; one that is gone already is fine.
@@ -192,10 +236,10 @@ impl Checkpoints {
     }
 
     /// Fills a folder beside its place and flushes it.
-    fn fill(&self, name: &str, checkpoint: &Checkpoint) -> Result<PathBuf, CheckpointError> {
+    fn fill(&self, name: &str, contents: impl Fill) -> Result<PathBuf, CheckpointError> {
         let aside = self.dir.join(format!("{WRITING}{name}"));
         remove(&aside)?;
-        let filled = fill(&aside, checkpoint);
+        let filled = fill(&aside, contents);
         if filled.is_err() {
             // The first error is the one to tell; what can not be removed now is cleared by the next `open`.
             remove(&aside).unwrap_or_else(|error| tracing::warn!(%error, "half a checkpoint is left"));
@@ -204,22 +248,27 @@ impl Checkpoints {
     }
 }
 
-fn fill(aside: &Path, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+fn fill(aside: &Path, contents: impl Fill) -> Result<(), CheckpointError> {
     fs::create_dir(aside).map_err(CheckpointError::io("written", aside))?;
-    write_file(&aside.join(WEIGHTS), &checkpoint.weights)?;
-    for (file, bytes) in checkpoint.files(aside)? {
-        write_file(&aside.join(file), &bytes)?;
-    }
+    contents.fill(aside)?;
     sync_dir(aside)
 }
 
-fn write_file(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
+/// Writes a file and brings it to the disk.
+pub(super) fn write_file(
+    path: &Path,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), CheckpointError> {
     let write = || {
         let mut file = File::create(path)?;
-        file.write_all(bytes)?;
+        fill(&mut file)?;
         file.sync_all()
     };
     write().map_err(CheckpointError::io("written", path))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), CheckpointError> {
+    write_file(to, |file| io::copy(&mut File::open(from)?, file).map(drop))
 }
 
 fn sync_dir(path: &Path) -> Result<(), CheckpointError> {

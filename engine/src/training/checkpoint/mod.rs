@@ -9,15 +9,20 @@
 //! | `state.json` | format version, counters, schedule, early stopping, top-k list, data order, names, settings |
 //!
 //! A folder is filled under a temporary name beside its place, each file and the folder flushed to the
-//! disk, then renamed. Nothing in it can execute code. One writer at a time has the `checkpoints/` of a run; that is locked,
+//! disk, then renamed. A ranked checkpoint and `last` of the same step are the same files under two names, where the file
+//! system knows hard links: no file of a checkpoint is ever changed in its place. Nothing in it can execute code. One writer at a time has the `checkpoints/` of a run; that is locked,
 //! not hoped for.
 
 mod error;
 mod folder;
 mod lock;
+mod snapshot;
 mod state;
 mod values;
+mod writer;
 
 pub use error::CheckpointError;
-pub use folder::{Checkpoints, LAST, checkpoint_name};
+pub use folder::{Checkpoints, Fill, LAST, checkpoint_name};
+pub use snapshot::Snapshot;
 pub use state::{Checkpoint, DataOrder, FORMAT_VERSION, ModelShape, OpenRow, RunIdentity, State};
+pub use writer::Writer;

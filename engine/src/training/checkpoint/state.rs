@@ -22,6 +22,8 @@ const FIRST_VERSION: u32 = 1;
 pub(super) const WEIGHTS: &str = "weights.safetensors";
 pub(super) const OPTIMIZER: &str = "optimizer.safetensors";
 pub(super) const STATE: &str = "state.json";
+/// Every file of a checkpoint.
+pub(super) const FILES: [&str; 3] = [WEIGHTS, OPTIMIZER, STATE];
 
 /// A checkpoint on the host.
 #[derive(Debug, Clone, PartialEq)]
@@ -152,9 +154,7 @@ impl Checkpoint {
     /// Bytes of each file of the folder.
     pub(super) fn files(&self, path: &Path) -> Result<[(&'static str, Vec<u8>); 2], CheckpointError> {
         let optimizer = encode_tensors(&self.optimizer_tensors).map_err(|e| damaged(path, OPTIMIZER, &e))?;
-        let mut state = serde_json::to_vec_pretty(&self.state).map_err(|e| damaged(path, STATE, &e))?;
-        state.push(b'\n');
-        Ok([(OPTIMIZER, optimizer), (STATE, state)])
+        Ok([(OPTIMIZER, optimizer), (STATE, self.state.to_json(path)?)])
     }
 
     /// State of the optimizer, taken out.
@@ -167,6 +167,13 @@ impl Checkpoint {
 }
 
 impl State {
+    /// Bytes of `state.json`.
+    pub(super) fn to_json(&self, path: &Path) -> Result<Vec<u8>, CheckpointError> {
+        let mut json = serde_json::to_vec_pretty(self).map_err(|e| damaged(path, STATE, &e))?;
+        json.push(b'\n');
+        Ok(json)
+    }
+
     /// Reads `state.json` of a checkpoint folder alone.
     ///
     /// # Errors
@@ -193,6 +200,6 @@ fn read_file(path: &Path, file: &'static str) -> Result<Vec<u8>, CheckpointError
     })
 }
 
-fn damaged(path: &Path, file: &'static str, reason: &dyn std::fmt::Display) -> CheckpointError {
+pub(super) fn damaged(path: &Path, file: &'static str, reason: &dyn std::fmt::Display) -> CheckpointError {
     CheckpointError::Damaged { path: path.to_owned(), file, reason: reason.to_string() }
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use engine_tracking::Metrics;
 
+use super::super::snapshot::Snapshot;
 use super::super::state::{DataOrder, FORMAT_VERSION, ModelShape, RunIdentity, State};
 use super::*;
 use crate::models::NamedTensor;
@@ -88,6 +89,57 @@ fn last_is_replaced_as_a_whole() {
         assert_eq!(Checkpoint::read(&path).unwrap().state.epoch, epoch);
         assert_eq!(listed(&checkpoints), [LAST]);
     }
+}
+
+fn snapshot(epoch: u32) -> Snapshot {
+    let Checkpoint { optimizer_tensors, state, .. } = checkpoint(epoch);
+    let weights = vec![tensor("a.weight", 0.5)];
+    Snapshot { weights, counters: Vec::new(), optimizer: optimizer_tensors, state }
+}
+
+#[test]
+fn a_snapshot_makes_the_files_of_a_checkpoint() {
+    let (_dir, checkpoints) = folder();
+    let names = ["epoch=1-step=7-val_iou=0.30", "epoch=1-step=7-val_iou=0.30-v1"];
+    let from_bytes = checkpoints.write(names[0], &checkpoint(1)).unwrap();
+    let from_tensors = checkpoints.write(names[1], snapshot(1)).unwrap();
+    for file in FILES {
+        let read = |path: &Path| fs::read(path.join(file)).unwrap();
+        assert_eq!(read(&from_bytes), read(&from_tensors), "{file}");
+    }
+    let mut broken = snapshot(2);
+    broken.optimizer[0].shape = vec![3];
+    checkpoints.write_last(broken).unwrap_err();
+    assert_eq!(listed(&checkpoints), names, "half of it is gone");
+}
+
+#[test]
+fn last_shares_the_files_of_the_ranked_one_and_outlives_it() {
+    use std::os::unix::fs::MetadataExt;
+    let (_dir, checkpoints) = folder();
+    let name = "epoch=1-step=7-val_iou=0.30";
+    checkpoints.write_last(snapshot(0)).unwrap();
+    let ranked = checkpoints.write(name, snapshot(1)).unwrap();
+    let last = checkpoints.write_last_as(name).unwrap();
+    for file in FILES {
+        let inode = |path: &Path| fs::metadata(path.join(file)).unwrap().ino();
+        assert_eq!(inode(&ranked), inode(&last), "{file}");
+    }
+    checkpoints.delete(name).unwrap();
+    assert_eq!(Checkpoint::read(&last).unwrap(), checkpoint(1));
+    assert_eq!(listed(&checkpoints), [LAST]);
+    checkpoints.write_last_as(name).unwrap_err();
+    assert_eq!(Checkpoint::read(&last).unwrap(), checkpoint(1), "the one before stays");
+}
+
+#[test]
+fn a_copy_is_what_it_is_a_copy_of() {
+    let (dir, checkpoints) = folder();
+    let path = checkpoints.write_last(snapshot(1)).unwrap();
+    let copied = dir.path().join("copied");
+    copy(&path.join(WEIGHTS), &copied).unwrap();
+    assert_eq!(fs::read(copied).unwrap(), fs::read(path.join(WEIGHTS)).unwrap());
+    copy(&path.join("nothing"), &dir.path().join("of-nothing")).unwrap_err();
 }
 
 #[test]

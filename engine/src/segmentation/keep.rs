@@ -1,0 +1,93 @@
+//! The checkpoints of a run: which are written, and in which order what follows from that.
+//!
+//! What is written is copied at once and written beside the training. Everything that makes a checkpoint one happens on
+//! the thread that writes, in this order: the run's records are kept, the checkpoint is on disk, it is told, `last` is on
+//! disk, it is told, what is no more among the best is deleted.
+
+use super::error::RunError;
+use super::train::Trainer;
+use crate::training::checkpoint::{Checkpoints, Snapshot, checkpoint_name};
+use crate::workload::{CheckpointTeller, Kept, Settling};
+
+/// A checkpoint that is ranked, and those that leave for it.
+#[derive(Debug, Default)]
+struct Ranking {
+    name: Option<String>,
+    evicted: Vec<String>,
+}
+
+/// All that it takes to write a checkpoint without the run.
+struct Writing {
+    snapshot: Snapshot,
+    ranking: Ranking,
+    monitored: Option<f64>,
+    settling: Settling,
+    teller: CheckpointTeller,
+}
+
+impl Trainer<'_> {
+    /// Writes `last`, and with it a ranked checkpoint if the value is among the best. Rank 0 writes; all ranks know what is
+    /// ranked.
+    pub(super) fn rank_and_write(&mut self, epoch: u32, value: f64) -> Result<(), RunError> {
+        if !self.course.top_k.would_keep(value) {
+            return self.write(epoch, Ranking::default());
+        }
+        let mut name = checkpoint_name(epoch, self.course.step, value);
+        if self.setup.is_first() {
+            // What is being written may have the name, and what is being deleted may free it.
+            self.writer.finish()?;
+            name = self.writer.checkpoints().free_name(&name);
+        }
+        let evicted = self.course.top_k.insert(name.clone(), value);
+        self.write(epoch, Ranking { name: Some(name), evicted })
+    }
+
+    /// Writes `last`.
+    pub(super) fn write_last(&mut self, epoch: u32) -> Result<(), RunError> {
+        self.write(epoch, Ranking::default())
+    }
+
+    /// Has a checkpoint of the course written as it is now, and with it whatever checkpoint was asked for until now: for
+    /// one that was asked for the run waits.
+    fn write(&mut self, epoch: u32, ranking: Ranking) -> Result<(), RunError> {
+        let is_asked = self.context.checkpoint_requested() || self.checkpoint_agreed;
+        self.checkpoint_agreed = false;
+        self.saved_step = self.course.step;
+        if !self.setup.is_first() {
+            return Ok(());
+        }
+        // Before the copy: there is one at a time.
+        self.writer.finish()?;
+        let settling = self.context.ask_to_settle();
+        self.course.elapsed = self.clock.elapsed();
+        let snapshot = self.course.snapshot(self.setup, &self.shape, epoch)?;
+        let (monitored, teller) = (self.course.monitored, self.context.checkpoint_teller());
+        let writing = Writing { snapshot, ranking, monitored, settling, teller };
+        self.writer.begin(move |checkpoints| writing.perform(checkpoints))?;
+        if is_asked { self.writer.finish() } else { Ok(()) }
+    }
+}
+
+impl Writing {
+    fn perform(self, checkpoints: &Checkpoints) -> Result<(), RunError> {
+        let Self { snapshot, ranking: Ranking { name, evicted }, monitored, settling, teller } = self;
+        // No checkpoint holds more than the run's records do.
+        if settling.wait() == Kept::No {
+            return Err(RunError::EngineGone);
+        }
+        let (epoch, step) = (snapshot.state.epoch, snapshot.state.step);
+        let last = match name {
+            Some(name) => {
+                let path = checkpoints.write(&name, snapshot)?;
+                teller.written(path, epoch, step, monitored);
+                checkpoints.write_last_as(&name)?
+            }
+            None => checkpoints.write_last(snapshot)?,
+        };
+        teller.written(last, epoch, step, monitored);
+        for name in evicted {
+            checkpoints.delete(&name)?;
+        }
+        Ok(())
+    }
+}
