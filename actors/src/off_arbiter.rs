@@ -1,7 +1,6 @@
 //! Short blocking work, done away from the arbiter.
 
-use std::thread;
-
+use engine_devices::threads;
 use tokio::sync::oneshot;
 
 /// The work did not come back: its thread could not be started, or it panicked.
@@ -11,7 +10,7 @@ pub(crate) struct NoAnswer {
     name: String,
 }
 
-/// Runs `work` once on a named thread of its own and waits for the answer.
+/// Runs `work` once on a thread of its own, which may have worked before, and waits for the answer.
 ///
 /// The number of such threads is bounded by the number of runs at work, one each.
 ///
@@ -25,12 +24,12 @@ pub(crate) async fn off_arbiter<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, NoAnswer> {
     let (answer, asked) = oneshot::channel();
-    let spawned = thread::Builder::new().name(name.clone()).spawn(move || {
+    let spawned = threads::spawn(&name, move || {
         // A receiver that is gone drops the answer, which releases whatever it holds.
         drop(answer.send(work()));
     });
     match spawned {
-        Ok(_) => asked.await.map_err(|_| NoAnswer { name }),
+        Ok(()) => asked.await.map_err(|_| NoAnswer { name }),
         Err(_) => Err(NoAnswer { name }),
     }
 }

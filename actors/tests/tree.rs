@@ -26,7 +26,7 @@ use engine_actors::{ActorSystem, JobError, StopMode};
 use engine_devices::Strategy;
 use engine_tracking::journal::{JournalWriter, read};
 use engine_tracking::run_info::read_run_infos;
-use support::{Act, Custom, Grid, Stage, Unusable, complete};
+use support::{Act, Custom, Grid, Stage, Workers, complete};
 
 #[test]
 fn three_cvs_of_four_cells_under_cv_parallel_use_both_devices_and_never_share_one() {
@@ -242,8 +242,8 @@ fn an_actors_panic_ends_its_job_with_an_error_and_leaves_the_system_alive() {
 
 #[test]
 fn a_run_actor_lost_to_a_panic_is_started_once_more_then_fails_its_cell_and_its_lease_comes_back() {
-    let unusable = Custom { ids: Box::new(Unusable), ..Custom::default() };
-    let stage = Stage::custom(Strategy::Auto, 1, unusable, |_, _| complete(0.5));
+    let broken = Custom { workers: Workers::Break, ..Custom::default() };
+    let stage = Stage::custom(Strategy::Auto, 1, broken, |_, _| complete(0.5));
     let outcome = stage.system.cv(stage.cv_plan("c", 2, FailedCells::FailCv)).unwrap().wait().unwrap();
     for run in &outcome.runs {
         assert_eq!(run.failure.as_ref().unwrap().cause, Cause::Lost);

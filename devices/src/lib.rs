@@ -9,6 +9,7 @@
 //! - `c10d`: the exchanges of such a run (feature `tch`)
 //! - [`usage`]: how busy machine and workers are
 //! - [`frame`]: one message on a pipe
+//! - [`threads`]: threads that are used again
 //! - [`worker`]: child processes and named threads behind one interface
 //!
 //! No actor, no async runtime and no file format belongs here.
@@ -25,6 +26,7 @@ pub mod rank;
 #[cfg(feature = "tch")]
 pub mod shim;
 pub mod suggest;
+pub mod threads;
 pub mod usage;
 pub mod worker;
 

@@ -11,6 +11,7 @@ use engine_actors::outcome::{Cause, Failure};
 use engine_actors::protocol::{FromWorker, PROTOCOL_VERSION, RunOrder, RunSummary, ToWorker};
 use engine_devices::{
     AfterWork, ThreadLauncher, WorkerPort, WorkerReceiver, WorkerSender, attach_process, is_worker_process,
+    threads,
 };
 
 use crate::workload::{Answers, RunContext, Workload};
@@ -74,9 +75,7 @@ fn serve(port: WorkerPort<ToWorker, FromWorker>, workload: &dyn Workload) {
     let (orders, given) = bounded(1);
     let desk = Arc::new(Desk::default());
     let listening = Arc::clone(&desk);
-    let listener = std::thread::Builder::new()
-        .name("engine-ears".into())
-        .spawn(move || listen(ears, &listening, &orders));
+    let listener = threads::spawn("engine-ears", move || listen(ears, &listening, &orders));
     if let Err(error) = listener {
         let message = format!("a worker's thread could not be started: {error}");
         let failed = Failure { cause: Cause::Lost, message, stderr_tail: Vec::new() };
@@ -206,7 +205,9 @@ fn run(
     .answered(ears.answers);
     let (alive, ended) = bounded::<()>(0);
     let pulse = voice.clone();
-    let beater = std::thread::Builder::new().name("engine-beat".into()).spawn(move || {
+    let (beats, silent) = bounded::<()>(0);
+    let beater = threads::spawn("engine-beat", move || {
+        let _until_silent = beats;
         while ended.recv_timeout(Duration::from_secs(BEAT_SECS)) == Err(RecvTimeoutError::Timeout) {
             if pulse.send(FromWorker::Beat).is_err() {
                 break;
@@ -220,8 +221,9 @@ fn run(
     context.flush();
     drop(alive);
     // A beat that came after the last word would be heard as the next run's.
-    if let Ok(beater) = beater {
-        drop(beater.join());
+    if beater.is_ok() {
+        // Nothing is ever sent: the line closes once the last beat is out.
+        silent.recv().unwrap_or_default();
     }
     result
 }

@@ -1,12 +1,13 @@
 //! `hparams.yaml`: what a run was made of.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::atomic::{self, AtomicError};
+use crate::atomic::{self, AtomicError, Durability};
 
 /// Version of the file's form; raised with every change.
 pub const HPARAMS_VERSION: u32 = 1;
@@ -26,9 +27,9 @@ pub enum HparamsError {
         /// What the writer says.
         source: serde_saphyr::SerializeError,
     },
-    /// The text could not be written.
-    #[error("can not write, check the free space of the disk: {}", path.display())]
-    Write {
+    /// The file could not be brought to the disk.
+    #[error("can not bring the file to the disk, check its free space: {}", path.display())]
+    Sync {
         /// The file.
         path: PathBuf,
         /// What the system says.
@@ -44,7 +45,7 @@ struct Content<'a, S> {
 }
 
 /// Writes hyperparameters, in their order, and settings, each under its own key, whole or not at all. A file that says
-/// just this stays untouched.
+/// just this stays untouched. Nobody waits for the disk: see [`sync`].
 ///
 /// # Errors
 /// [`HparamsError`] if a value has no form in YAML or the file can not be written; a file that was there stays.
@@ -60,10 +61,19 @@ pub fn write(
     if std::fs::read(path).is_ok_and(|there| there == text.as_bytes()) {
         return Ok(());
     }
-    atomic::write(path, |file| {
-        file.write_all(text.as_bytes())
-            .map_err(|source| HparamsError::Write { path: path.to_owned(), source })
-    })
+    Ok(atomic::put(path, Durability::Unsynced, |file| file.write_all(text.as_bytes()))?)
+}
+
+/// Brings a file that was written, and its name, to the disk.
+///
+/// # Errors
+/// [`HparamsError::Sync`] if the disk refuses.
+pub fn sync(path: &Path) -> Result<(), HparamsError> {
+    let sync = || {
+        File::open(path)?.sync_all()?;
+        atomic::sync_folder_of(path)
+    };
+    sync().map_err(|source| HparamsError::Sync { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -14,12 +14,15 @@ pub(crate) struct WholeFile {
     /// Bytes of whole pieces; what lies behind is torn.
     whole_bytes: u64,
     is_torn: bool,
+    /// Whether it may hold what is not on the disk.
+    is_ahead: bool,
 }
 
 impl WholeFile {
     /// A file opened for appending, with so many bytes of whole pieces in it and nothing behind them.
     pub(crate) fn of(path: PathBuf, file: File, whole_bytes: u64) -> Self {
-        Self { path, file, whole_bytes, is_torn: false }
+        // Whoever wrote what is there may not have waited for the disk.
+        Self { path, file, whole_bytes, is_torn: false, is_ahead: whole_bytes > 0 }
     }
 
     /// Where it lies.
@@ -35,6 +38,7 @@ impl WholeFile {
     /// Adds whole pieces in one write.
     pub(crate) fn append(&mut self, pieces: &[u8]) -> io::Result<()> {
         self.mend()?;
+        self.is_ahead = true;
         if let Err(refused) = self.file.write_all(pieces) {
             self.is_torn = true;
             // Mended again before the next piece if the disk refuses now; the refused write is the error to tell.
@@ -45,10 +49,14 @@ impl WholeFile {
         Ok(())
     }
 
-    /// Brings everything to the disk.
+    /// Brings everything to the disk; nothing where all of it is there.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         self.mend()?;
-        self.file.sync_all()
+        if self.is_ahead {
+            self.file.sync_all()?;
+            self.is_ahead = false;
+        }
+        Ok(())
     }
 
     /// As after a write that was interrupted.
@@ -60,7 +68,7 @@ impl WholeFile {
     fn mend(&mut self) -> io::Result<()> {
         if self.is_torn {
             self.file.set_len(self.whole_bytes)?;
-            self.is_torn = false;
+            (self.is_torn, self.is_ahead) = (false, true);
         }
         Ok(())
     }

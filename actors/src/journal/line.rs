@@ -16,8 +16,9 @@ const THREAD: &str = "journal";
 /// Why records do not stand in the journal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub(crate) struct Unwritten {
-    pub(crate) reason: String,
+pub struct Unwritten {
+    /// What the system says.
+    pub reason: String,
 }
 
 /// A way to a job's journal; clones lead to the same. The journal is let go when the last one is dropped.
@@ -56,9 +57,12 @@ impl JournalLine {
 
     /// Appends records in order, and returns when they are as safe as they need to be.
     ///
+    /// # Errors
+    /// [`Unwritten`]; then none that is asked for later stands there either.
+    ///
     /// # Cancel safety
     /// Dropped, the records may or may not stand in the journal.
-    pub(crate) async fn append(&self, records: Vec<Record>) -> Result<(), Unwritten> {
+    pub async fn append(&self, records: Vec<Record>) -> Result<(), Unwritten> {
         let Some(queue) = &self.queue else { return Ok(()) };
         let gone = || Unwritten { reason: "the thread of the journal is gone: see the log".into() };
         let (written, answer) = oneshot::channel();
@@ -112,6 +116,14 @@ pub(crate) fn durability(record: &Record) -> Durability {
         Record::Opened(_) | Record::Proposed { .. } | Record::RunRetried { .. } | Record::CvEnded { .. } => {
             Durability::Process
         }
+    }
+}
+
+impl Record {
+    /// Whether whoever keeps the fact waits until it outlives a power cut.
+    #[must_use]
+    pub fn outlives_power(&self) -> bool {
+        durability(self) == Durability::Power
     }
 }
 

@@ -19,7 +19,7 @@ mod show;
 pub use error::HistoryError;
 #[cfg(test)]
 pub(crate) use line::durability;
-pub use line::{JournalLine, Ledger};
+pub use line::{JournalLine, Ledger, Unwritten};
 pub use past::{Past, PastRetrain, PastRun, Step};
 pub(crate) use record::end_of;
 pub use record::{JobPlan, JobRecord, Opened, PlannedRun, Record, Reopened, decode, encode, history};

@@ -1,15 +1,16 @@
 //! Performs what the state of a run decides.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, SpawnHandle, WrapFuture};
 use engine_devices::{Want, WorkerEvent};
 use tokio::sync::{oneshot, watch};
 
+use self::alarms::Alarms;
 use super::StartRun;
-use super::effects::{Effect, Input, Room, Timer};
+use super::effects::{Effect, Input, Room};
 use super::state::{LeasedFrom, State};
 use super::worker::{Running, WorkerEvents, launch};
 use crate::devices::{AcquireLease, LeaseGuard};
@@ -24,6 +25,7 @@ use crate::stop::{StopMode, StopSignal};
 use crate::tracker::{Record, Subject, TrackerActor};
 use crate::wiring::Wiring;
 
+mod alarms;
 mod tracking;
 
 /// The actor of one run; see the module.
@@ -44,7 +46,7 @@ pub struct RunActor {
     delivery: Delivery,
     /// Whether the worker waits for all it said to be kept.
     settling: bool,
-    timers: HashMap<Timer, SpawnHandle>,
+    alarms: Alarms,
     tracker: Option<Addr<TrackerActor>>,
     measured: Subject,
     started: Option<Instant>,
@@ -86,7 +88,7 @@ impl RunActor {
             records: VecDeque::new(),
             delivery: Delivery::Idle,
             settling: false,
-            timers: HashMap::new(),
+            alarms: Alarms::default(),
             tracker: None,
             measured: Subject::default(),
             started: None,
@@ -233,38 +235,6 @@ impl RunActor {
         }));
     }
 
-    fn duration_of(&self, timer: Timer) -> Duration {
-        let timers = &self.wiring.timers;
-        match timer {
-            Timer::Progress => timers.progress,
-            // A run without progress is not given longer for beating no more.
-            Timer::Beat => timers.beat.min(timers.progress),
-            Timer::Stop => timers.stop,
-            Timer::Kill => timers.kill,
-            Timer::Backoff => timers.backoff,
-        }
-    }
-
-    fn arm(&mut self, timer: Timer, ctx: &mut Context<Self>) {
-        self.disarm(timer, ctx);
-        let handle = ctx.run_later(self.duration_of(timer), move |run, ctx| {
-            run.timers.remove(&timer);
-            if matches!(timer, Timer::Progress | Timer::Beat) && run.delivery == Delivery::UnderWay {
-                // The worker's silence is ours: it waits until its last word is on its way to the disk.
-                run.arm(timer, ctx);
-            } else {
-                run.take(Input::TimeUp(timer), ctx);
-            }
-        });
-        self.timers.insert(timer, handle);
-    }
-
-    fn disarm(&mut self, timer: Timer, ctx: &mut Context<Self>) {
-        if let Some(handle) = self.timers.remove(&timer) {
-            ctx.cancel_future(handle);
-        }
-    }
-
     fn report(&mut self, ctx: &mut Context<Self>) {
         if let (Some(outcome), Some(parent)) = (self.ended.take(), self.outcome.take()) {
             self.wiring.bus.publish(finished(&self.plan, &outcome));
@@ -335,7 +305,7 @@ impl Stepwise for RunActor {
                 self.settling = false;
             }
             Effect::Arm(timer) => self.arm(timer, ctx),
-            Effect::Disarm(timer) => self.disarm(timer, ctx),
+            Effect::Disarm(timer) => self.alarms.disarm(timer),
             Effect::Track(points) => self.track(Record::Points(points), ctx),
             Effect::TrackFigures(figures) => self.track(Record::Figures(figures), ctx),
             Effect::TrackPrinted(lines) => self.track(Record::Printed(lines), ctx),

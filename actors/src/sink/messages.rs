@@ -11,7 +11,8 @@ use crate::outcome::{CvOutcome, RunOutcome, TuneOutcome};
 
 /// The runs of a cv so far. Sent by its CvActor after a run ended, never while another is unanswered.
 ///
-/// Writes `run_infos.parquet` of the cv anew, without score. Twice writes it twice. If it never comes, the table appears with
+/// Writes `run_infos.parquet` of the cv anew, without score; where runs end faster than that is worth doing, answers at once and
+/// writes it later. Twice writes it twice. If it never comes, the table appears with
 /// the score.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), SinkError>")]
@@ -24,7 +25,8 @@ pub struct RunInfoReady {
 
 /// A cv is over. Sent once by its CvActor, as its last message.
 ///
-/// Writes `run_infos.parquet` of the cv, and adds its rows to the tune's table. Twice adds them twice.
+/// Writes `run_infos.parquet` of the cv, and adds its rows to the tune's table, at once or, where cvs end faster than that is
+/// worth doing, later. Twice is once.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), SinkError>")]
 pub struct CvScored {

@@ -14,9 +14,11 @@ use super::seat::Seat;
 use super::{CloseRun, Settle, Track};
 use crate::bus::EventBus;
 use crate::events::Event;
-use crate::limits::{FIRST_SAMPLE, RUN_LINE_QUEUE, SAMPLE_PERIOD, TRACKER_MAILBOX, TRACKER_QUEUE};
+use crate::limits::{
+    BACK_END_DEADLINE, FIRST_SAMPLE, RUN_LINE_QUEUE, SAMPLE_PERIOD, TRACKER_MAILBOX, TRACKER_QUEUE,
+};
 use crate::plan::RunPlan;
-use crate::ports::{RunLine, TrackerFactory};
+use crate::ports::{RunLine, TrackerFactory, no_trackers};
 use crate::stop::StopLine;
 
 /// The actor of one run's tracking; see the module.
@@ -43,6 +45,21 @@ pub(crate) struct Tracked {
 }
 
 impl TrackerActor {
+    /// An actor that keeps the files of a run and has no other back ends: for whoever wants a run's records without a run. To be
+    /// called on an arbiter.
+    #[must_use]
+    pub fn of_files(plan: Arc<RunPlan>, bus: EventBus) -> Self {
+        Self::new(Tracked {
+            plan,
+            trackers: Arc::new(no_trackers),
+            bus,
+            stop: StopLine::new().0,
+            host: Arc::new(HostMeter::new()),
+            subject: Subject::default(),
+            patience: BACK_END_DEADLINE,
+        })
+    }
+
     /// An actor with its tracking under way, which opens the back ends first thing. To be called on the arbiter.
     pub(crate) fn new(tracked: Tracked) -> Self {
         let Tracked { plan, trackers, bus, stop, host, subject, patience } = tracked;

@@ -1,5 +1,7 @@
 //! The back ends every run has: the files in its own folder.
 
+use std::path::PathBuf;
+
 use engine_tracking::csv::MetricsCsv;
 use engine_tracking::events::EventLog;
 use engine_tracking::{MetricPoint, hparams};
@@ -10,19 +12,60 @@ use crate::ports::{RunLine, Tracker, TrackerError};
 
 /// `hparams.yaml`, `metrics.csv` and `events.jsonl` in the run's folder. A further attempt goes on with them: rows of
 /// `metrics.csv` that come anew give way first.
+///
+/// Those of a run that logged something are on the disk when they are closed. One that logged nothing has nothing to lose that its
+/// job's journal does not hold, and does not wait: a power cut within the half minute that follows may take its files.
 #[must_use]
 pub fn file_trackers(_plan: &RunPlan) -> Vec<Box<dyn Tracker>> {
-    vec![Box::new(HparamsFile), Box::new(MetricsFile(None)), Box::new(EventsFile(None))]
+    vec![Box::<HparamsFile>::default(), Box::new(MetricsFile(None)), Box::<EventsFile>::default()]
 }
 
 /// Written at the start, whole, unless it says the same already.
-struct HparamsFile;
+#[derive(Default)]
+struct HparamsFile {
+    path: PathBuf,
+    disk: Disk,
+}
 
 /// Open from [`Tracker::open`] to [`Tracker::close`].
 struct MetricsFile(Option<MetricsCsv>);
 
 /// Open from [`Tracker::open`] to [`Tracker::close`].
-struct EventsFile(Option<EventLog>);
+#[derive(Default)]
+struct EventsFile {
+    log: Option<EventLog>,
+    disk: Disk,
+}
+
+/// Whether a file is to be waited for until it is on the disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Disk {
+    /// The run has logged nothing.
+    #[default]
+    CanWait,
+    /// It has.
+    IsOwed,
+    /// The file is there, as it stays.
+    Has,
+}
+
+impl Disk {
+    fn logged(&mut self, points: &[MetricPoint]) {
+        if *self == Self::CanWait && !points.is_empty() {
+            *self = Self::IsOwed;
+        }
+    }
+}
+
+impl HparamsFile {
+    fn keep(&mut self) -> Result<(), TrackerError> {
+        if self.disk == Disk::IsOwed {
+            hparams::sync(&self.path)?;
+            self.disk = Disk::Has;
+        }
+        Ok(())
+    }
+}
 
 impl Tracker for HparamsFile {
     fn name(&self) -> &'static str {
@@ -31,11 +74,12 @@ impl Tracker for HparamsFile {
 
     fn open(&mut self, plan: &RunPlan, _line: &RunLine) -> Result<(), TrackerError> {
         std::fs::create_dir_all(&plan.run_dir)?;
-        let path = plan.run_dir.join(self.name());
-        Ok(hparams::write(&path, &plan.hyperparameters, plan.settings.as_ref())?)
+        self.path = plan.run_dir.join(self.name());
+        Ok(hparams::write(&self.path, &plan.hyperparameters, plan.settings.as_ref())?)
     }
 
-    fn points(&mut self, _points: &[MetricPoint]) -> Result<(), TrackerError> {
+    fn points(&mut self, points: &[MetricPoint]) -> Result<(), TrackerError> {
+        self.disk.logged(points);
         Ok(())
     }
 
@@ -43,8 +87,12 @@ impl Tracker for HparamsFile {
         Ok(())
     }
 
+    fn settle(&mut self) -> Result<(), TrackerError> {
+        self.keep()
+    }
+
     fn close(&mut self) -> Result<(), TrackerError> {
-        Ok(())
+        self.keep()
     }
 }
 
@@ -89,22 +137,24 @@ impl Tracker for EventsFile {
 
     fn open(&mut self, plan: &RunPlan, _line: &RunLine) -> Result<(), TrackerError> {
         std::fs::create_dir_all(&plan.run_dir)?;
-        self.0 = Some(EventLog::open(&plan.run_dir.join(self.name()))?);
+        self.log = Some(EventLog::open(&plan.run_dir.join(self.name()))?);
         Ok(())
     }
 
-    fn points(&mut self, _points: &[MetricPoint]) -> Result<(), TrackerError> {
+    fn points(&mut self, points: &[MetricPoint]) -> Result<(), TrackerError> {
+        self.disk.logged(points);
         Ok(())
     }
 
     fn event(&mut self, event: &Event) -> Result<(), TrackerError> {
-        if let Some(log) = &mut self.0 {
+        if let Some(log) = &mut self.log {
             log.append(event)?;
         }
         Ok(())
     }
 
     fn close(&mut self) -> Result<(), TrackerError> {
-        Ok(self.0.take().map_or(Ok(()), EventLog::close)?)
+        let log = self.log.take().filter(|_| self.disk == Disk::IsOwed);
+        Ok(log.map_or(Ok(()), EventLog::close)?)
     }
 }

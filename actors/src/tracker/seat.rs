@@ -1,8 +1,9 @@
 //! A thread with back ends on it, as the tracking of a run asks it.
 
+use std::io;
 use std::sync::Arc;
-use std::{io, thread};
 
+use engine_devices::threads;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Record;
@@ -52,9 +53,8 @@ impl Seat {
         let names: Vec<&str> = all.iter().map(|tracker| tracker.name()).collect();
         let name = names.join(", ");
         let (calls, asked) = mpsc::channel(CALLS);
-        thread::Builder::new()
-            .name(format!("track-{}", plan.run_id))
-            .spawn(move || serve(BackEnds::new(plan, all, line), asked))?;
+        let thread = format!("track-{}", plan.run_id);
+        threads::spawn(&thread, move || serve(BackEnds::new(plan, all, line), asked))?;
         Ok(Self { name, calls })
     }
 

@@ -79,6 +79,9 @@ pub(crate) struct State {
     phase: Phase,
     /// One per configuration that was proposed.
     cvs: Vec<CvIs>,
+    /// How many of them are at work, and how many wait: a tune may have many, and asks at each end of one.
+    running: usize,
+    waiting: usize,
     is_exhausted: bool,
     stop: Option<StopMode>,
     halted: Option<String>,
@@ -91,6 +94,8 @@ impl State {
             at_once: usize::try_from(at_once.max(1)).unwrap_or(usize::MAX),
             phase: Phase::Idle,
             cvs: Vec::new(),
+            running: 0,
+            waiting: 0,
             is_exhausted: false,
             stop: None,
             halted: None,
@@ -100,6 +105,7 @@ impl State {
     /// Recalls a configuration that was proposed to an earlier process, before the tune begins.
     pub(crate) fn recall_proposed(&mut self, hyperparameters: Hyperparameters) {
         self.cvs.push(CvIs::Waiting(hyperparameters));
+        self.waiting += 1;
     }
 
     /// Recalls how the cv of a configuration ended, and what the sampler was told of it.
@@ -168,7 +174,16 @@ impl State {
     }
 
     fn running(&self) -> usize {
-        self.cvs.iter().filter(|cv| matches!(cv, CvIs::Running)).count()
+        debug_assert_eq!(
+            (self.running, self.waiting),
+            self.cvs.iter().fold((0, 0), |(running, waiting), cv| match cv {
+                CvIs::Running => (running + 1, waiting),
+                CvIs::Waiting(_) => (running, waiting + 1),
+                CvIs::Ended(_) => (running, waiting),
+            }),
+            "cvs are counted as they change"
+        );
+        self.running
     }
 
     fn ended(&self) -> impl Iterator<Item = &CvOutcome> {
@@ -182,6 +197,9 @@ impl State {
     fn start_waiting(&mut self) -> Vec<Effect> {
         let free = self.at_once.saturating_sub(self.running());
         let mut effects = Vec::new();
+        if self.waiting == 0 {
+            return effects;
+        }
         for (index, cv) in self.cvs.iter_mut().enumerate() {
             if let CvIs::Waiting(hyperparameters) = cv
                 && effects.len() < free
@@ -191,6 +209,8 @@ impl State {
                 effects.push(Effect::StartCv { index, hyperparameters });
             }
         }
+        self.waiting -= effects.len();
+        self.running += effects.len();
         effects
     }
 
@@ -229,6 +249,7 @@ impl State {
             Some(hyperparameters) => {
                 let index = self.cvs.len();
                 self.cvs.push(CvIs::Running);
+                self.running += 1;
                 effects.push(Effect::StartCv { index, hyperparameters });
             }
             None => {
@@ -266,16 +287,21 @@ impl State {
     fn end_cv(&mut self, index: usize, outcome: Box<CvOutcome>) -> Effect {
         let score = stable_score(&outcome);
         if let Some(cv) = self.cvs.get_mut(index) {
-            *cv = CvIs::Ended(outcome);
+            match std::mem::replace(cv, CvIs::Ended(outcome)) {
+                CvIs::Running => self.running -= 1,
+                CvIs::Waiting(_) => self.waiting -= 1,
+                CvIs::Ended(_) => {}
+            }
         }
         Effect::TellSampler { trial: u32::try_from(index).unwrap_or(u32::MAX), score }
     }
 
     /// Stops if the runs of a cv that ended were failures too many.
     fn give_up_after(&mut self, index: usize) -> Vec<Effect> {
-        let has_failed = |cv: &CvOutcome| failure_limit::failed(&cv.runs) > 0;
-        let of_this = self.ended().find(|cv| cv.hp_index as usize == index);
-        if of_this.is_some_and(has_failed) { self.give_up() } else { vec![] }
+        match self.cvs.get(index) {
+            Some(CvIs::Ended(cv)) if failure_limit::failed(&cv.runs) > 0 => self.give_up(),
+            _ => vec![],
+        }
     }
 
     /// Stops if more runs failed than the tune bears, and there is something left to start.
@@ -368,6 +394,7 @@ impl State {
             best_score: self.best().map(|(_, score)| score),
             cancelled,
         };
+        (self.running, self.waiting) = (0, 0);
         let outcome = TuneOutcome {
             tune_name: self.plan.tune_name.clone(),
             tune_dir: self.plan.tune_dir.clone(),

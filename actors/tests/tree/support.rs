@@ -15,7 +15,7 @@ use engine_actors::protocol::{FromWorker, PROTOCOL_VERSION, RunOrder, RunSummary
 use engine_actors::score::Scoring;
 use engine_actors::{ActorSystem, SystemConfig, SystemOptions};
 use engine_devices::{
-    Accelerator, DeviceInfo, EventSink, Launch, LaunchError, Launcher, RunsPerDevice, Strategy,
+    Accelerator, DeviceInfo, EventSink, Launch, LaunchError, Launcher, RunsPerDevice, SendError, Strategy,
     ThreadLauncher, WorkerEvent, WorkerPort, select,
 };
 use engine_tracking::{MetricPoint, Metrics};
@@ -112,7 +112,7 @@ impl Stage {
     pub fn custom(
         strategy: Strategy,
         devices: u32,
-        Custom { timers, trackers, ids, prints }: Custom,
+        Custom { timers, trackers, ids, prints, workers }: Custom,
         work: impl Fn(&RunOrder, &mut Talk) -> Act + Send + Sync + 'static,
     ) -> Self {
         let at_once = AtOnce::default();
@@ -135,7 +135,7 @@ impl Stage {
             packing: RunsPerDevice::ONE,
             lock_dir: None,
             placement: strategy.placement(devices as usize, RunsPerDevice::ONE).unwrap(),
-            launcher: Arc::new(Printing { threads: ThreadLauncher::new(Arc::new(body)), prints }),
+            launcher: Arc::new(Printing { threads: ThreadLauncher::new(Arc::new(body)), prints, workers }),
             progress_timeout: timers.progress,
             ids,
             trackers,
@@ -245,12 +245,21 @@ pub struct Custom {
     pub ids: Box<dyn Ids>,
     /// What a worker prints before each of its words and before its end.
     pub prints: Vec<String>,
+    pub workers: Workers,
+}
+
+/// What becomes of an actor that speaks to its worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workers {
+    Hear,
+    /// It panics.
+    Break,
 }
 
 impl Default for Custom {
     fn default() -> Self {
         let (trackers, ids) = (Arc::new(no_trackers), Box::new(Counted(0)));
-        Self { timers: Timers::default(), trackers, ids, prints: Vec::new() }
+        Self { timers: Timers::default(), trackers, ids, prints: Vec::new(), workers: Workers::Hear }
     }
 }
 
@@ -258,6 +267,7 @@ impl Default for Custom {
 struct Printing {
     threads: ThreadLauncher<ToWorker, FromWorker>,
     prints: Vec<String>,
+    workers: Workers,
 }
 
 impl Launcher<ToWorker, FromWorker> for Printing {
@@ -271,16 +281,29 @@ impl Launcher<ToWorker, FromWorker> for Printing {
             let is_heard = prints.is_empty() || sink(WorkerEvent::Printed(prints.clone()));
             sink(event) && is_heard
         };
-        self.threads.launch(launch, Box::new(sink))
+        let worker = self.threads.launch(launch, Box::new(sink))?;
+        Ok(match self.workers {
+            Workers::Hear => worker,
+            Workers::Break => Box::new(Broken(worker)),
+        })
     }
 }
 
-/// Ids that no thread can be named by, so that the actor of a run panics when it names one.
-pub struct Unusable;
+/// A worker whose handle takes the actor that uses it along.
+struct Broken(Box<dyn engine_devices::Worker<ToWorker>>);
 
-impl Ids for Unusable {
-    fn run_id(&mut self) -> String {
-        "\0".into()
+impl engine_devices::Worker<ToWorker> for Broken {
+    #[expect(clippy::panic, reason = "the panic is what is tested")]
+    fn send(&self, message: ToWorker) -> Result<(), SendError> {
+        panic!("on purpose, instead of {message:?}");
+    }
+
+    fn kill(&self) {
+        self.0.kill();
+    }
+
+    fn pid(&self) -> Option<u32> {
+        self.0.pid()
     }
 }
 

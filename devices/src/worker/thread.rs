@@ -13,6 +13,7 @@ use super::error::{LaunchError, SendError};
 use super::listener::Listener;
 use super::port::{WorkerPort, WorkerReceiver, WorkerSender};
 use super::{EventSink, Exit, ExitReport, INBOX_BOUND, Launch, Launcher, OUTBOX_BOUND, Worker};
+use crate::threads;
 
 /// How long a killed thread may take to return before it is left to itself.
 const DETACH_GRACE: Duration = Duration::from_secs(5);
@@ -65,9 +66,7 @@ where
             .name(name.to_owned())
             .spawn(move || run(&*body, port, &returns))
             .map_err(refused)?;
-        thread::Builder::new()
-            .name(format!("worker {name}"))
-            .spawn(move || supervised.supervise(Listener::new(sink)))
+        threads::spawn(&format!("worker {name}"), move || supervised.supervise(Listener::new(sink)))
             .map_err(refused)?;
         Ok(Box::new(handle))
     }

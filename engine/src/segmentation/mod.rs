@@ -44,6 +44,7 @@ pub mod devices;
 mod error;
 mod evaluate;
 mod figures;
+mod held;
 pub mod jobs;
 mod keep;
 mod preflight;

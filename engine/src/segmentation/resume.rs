@@ -7,10 +7,11 @@ use engine_tracking::{MetricPoint, Metrics, RunPlace};
 use serde_json::Value;
 
 use super::error::RunError;
+use super::held::Held;
 use super::prepare::{fresh_model, trained_names, untrained};
 use super::setup::Setup;
 use super::tally::Sums;
-use crate::models::{SegmentationModel, batch_counters};
+use crate::models::batch_counters;
 use crate::training::checkpoint::{
     Checkpoint, Checkpoints, DataOrder, FORMAT_VERSION, ModelShape, OpenRow, Snapshot, State,
 };
@@ -20,7 +21,7 @@ use crate::workload::RunContext;
 
 /// What a run has come to.
 pub(super) struct Course {
-    pub(super) model: SegmentationModel,
+    pub(super) model: Held,
     pub(super) optimizer: AdamW,
     pub(super) schedule: ExponentialLr,
     pub(super) early_stopping: EarlyStopping,
@@ -81,7 +82,7 @@ impl Course {
         let model = fresh_model(setup, context, shape)?;
         Ok(Self {
             optimizer: AdamW::new(AdamWConfig::default(), trained_names(&model)),
-            model,
+            model: Held::new(model),
             schedule: ExponentialLr::new(setup.hyperparameters.learning_rate, setup.hyperparameters.gamma),
             early_stopping: EarlyStopping::new(setup.settings.early_stopping_patience),
             top_k: TopK::new(setup.kept),
@@ -129,7 +130,7 @@ impl Course {
             step: if open_row.is_some() { state.step } else { state.step + 1 },
         };
         Ok(Self {
-            model,
+            model: Held::new(model),
             optimizer,
             schedule: state.schedule,
             early_stopping: state.early_stopping.with_patience(setup.settings.early_stopping_patience),
@@ -165,7 +166,7 @@ impl Course {
             };
             return Err(RunError::RanksDiffer { rank, theirs: place(all[rank]), ours: place(all[0]) });
         }
-        self.model = share_weights(exchange, self.model)?;
+        self.model.change(|model| share_weights(exchange, model))?;
         Ok(self)
     }
 
@@ -176,7 +177,7 @@ impl Course {
         shape: &ModelShape,
         epoch: u32,
     ) -> Result<Snapshot, RunError> {
-        let optimizer = self.optimizer.state(&self.model)?;
+        let optimizer = self.optimizer.state(&*self.model)?;
         let open_row = self.open_row.as_ref().filter(|row| row.step == self.step);
         let state = State {
             format_version: FORMAT_VERSION,

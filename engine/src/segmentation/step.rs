@@ -5,6 +5,7 @@ use engine_actors::protocol::Phase;
 
 use super::error::RunError;
 use super::evaluate::{pixel_logits, to_device};
+use super::resume::Course;
 use super::tally::{NotFinite, Tally};
 use super::train::{End, Trainer};
 use crate::data::Batch;
@@ -106,8 +107,8 @@ impl Trainer<'_> {
         if self.not_finite.is_none() {
             // As Lightning: the step goes along the mean over its batches, were they all there.
             let mean = if per_step == 1 { sums.mean() } else { sums.mean().div_scalar(per_step) };
-            let gradients = GradientsParams::from_grads(mean.backward(), &self.course.model);
-            self.gathered.accumulate(&self.course.model, gradients);
+            let gradients = GradientsParams::from_grads(mean.backward(), &*self.course.model);
+            self.gathered.accumulate(&*self.course.model, gradients);
         }
         self.clock.count(samples);
         if !turn.closes_step {
@@ -119,11 +120,11 @@ impl Trainer<'_> {
         let learning_rate = self.course.schedule.learning_rate();
         let gradients = self.gradients_of_all(turn)?;
         let gradients = match settings.gradient_clip {
-            Some(clipping) => clipping.clip(&self.course.model, gradients),
+            Some(clipping) => clipping.clip(&*self.course.model, gradients),
             None => gradients,
         };
-        let model = self.course.model.clone();
-        self.course.model = self.course.optimizer.step_along(learning_rate, model, gradients);
+        let Course { model, optimizer, .. } = &mut self.course;
+        model.change(|model| Ok::<_, RunError>(optimizer.step_along(learning_rate, model, gradients)))?;
         self.course.step = turn.step;
         if !logs {
             return tally.add_counts(logits, target);
@@ -144,7 +145,7 @@ impl Trainer<'_> {
             self.refuse_not_finite(turn, usize::from(self.not_finite.is_some()))?;
             return Ok(gradients);
         }
-        let mut sharing = Sharing::of(&self.course.model, gradients);
+        let mut sharing = Sharing::of(&*self.course.model, gradients);
         // All ranks are asked for a checkpoint, each at a time of its own: the first one's word counts.
         let wanted = self.setup.is_first() && self.context.checkpoint_requested();
         let questions = [self.context.stop_requested(), wanted, self.not_finite.is_some()];
@@ -152,7 +153,7 @@ impl Trainer<'_> {
         self.refuse_not_finite(turn, not_finite)?;
         self.stop_agreed = stops > 0;
         self.checkpoint_agreed |= wanted > 0;
-        Ok(sharing.average(self.exchange, &self.course.model)?)
+        Ok(sharing.average(self.exchange, &*self.course.model)?)
     }
 
     /// Looks at the losses that wait; one that is not finite is told in the next exchange.

@@ -215,7 +215,7 @@ impl<'a> Trainer<'a> {
 
     /// Validates the weights as they are, with rank 0's running statistics; `None` if asked to stop meanwhile.
     fn validate(&mut self, epoch: u32) -> Result<Option<Evaluation>, RunError> {
-        self.course.model = share_buffers(self.exchange, self.course.model.clone())?;
+        self.course.model.change(|model| share_buffers(self.exchange, model))?;
         let shown = self.shown.as_ref().filter(|_| self.draws(epoch));
         let pass = Pass { shown, ..self.pass(Phase::Validate, epoch) };
         pass.run(&self.course.model.valid(), &self.val, "val")

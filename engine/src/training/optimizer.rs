@@ -225,7 +225,7 @@ impl Collect<'_> {
     fn push<const D: usize>(&mut self, name: String, tensor: Option<Tensor<D>>) {
         let Some(tensor) = tensor else { return };
         let shape = tensor.dims().to_vec();
-        match tensor.into_data().try_to_vec::<f32>() {
+        match tensor.into_data().try_into_vec::<f32>() {
             Ok(values) => self.tensors.push(NamedTensor { name, shape, values }),
             Err(reason) => {
                 self.error.get_or_insert(OptimizerError::Device { name, reason: format!("{reason:?}") });

@@ -24,6 +24,10 @@ use super::{decode, encode};
 use crate::atomic;
 use crate::parquet_guard::{self, guarded};
 
+/// A group of fewer rows is written as it is: to set up a compressor for each of its columns takes longer than all else, and saves
+/// less than a block of the disk.
+const COMPRESSED_ROWS: usize = 256;
+
 /// Writes the runs of a cv, whole or not at all, in the order given.
 ///
 /// Columns: `run_name`, `run_id`, `fold`, `seed`, `duration` (seconds), every metric, `checkpoint`, `is_unstable`,
@@ -160,7 +164,8 @@ pub(super) fn write(
         .map_err(|source| RunInfoError::Encode { path: path.to_owned(), source })?;
     let failed = |source| RunInfoError::Write { path: path.to_owned(), source };
     atomic::write(path, |file| {
-        let options = ArrowWriterOptions::new().with_properties(properties(footer).map_err(failed)?);
+        let options =
+            ArrowWriterOptions::new().with_properties(properties(footer, rows.len()).map_err(failed)?);
         let writer = ArrowWriter::try_new_with_options(file, schema(&columns), options).map_err(failed)?;
         let (mut writer, factory) = writer.into_serialized_writer().map_err(failed)?;
         if let Some(kept) = kept {
@@ -174,10 +179,14 @@ pub(super) fn write(
     })
 }
 
-fn properties(footer: &Footer) -> Result<WriterProperties, ParquetError> {
+fn properties(footer: &Footer, fresh_rows: usize) -> Result<WriterProperties, ParquetError> {
     let description = serde_json::to_string(footer).map_err(|error| ParquetError::External(error.into()))?;
+    let compression = match fresh_rows {
+        ..COMPRESSED_ROWS => Compression::UNCOMPRESSED,
+        _ => Compression::ZSTD(ZstdLevel::default()),
+    };
     Ok(WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_compression(compression)
         // Groups are small: an index of their pages would be larger than what it saves, and in the way of copying.
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_offset_index_disabled(true)

@@ -164,6 +164,36 @@ fn table_4_a_cv_added_again_replaces_its_rows() {
 }
 
 #[test]
+fn cvs_added_together_are_the_rows_of_cvs_added_one_after_another() {
+    let (_folder, one_by_one) = scene("one-by-one.parquet");
+    let together = one_by_one.with_file_name("together.parquet");
+    let hyperparameters = [json!({"lr": 1}), json!({"lr": 0.5}), json!({"lr": 2, "arch": "Unet"})].map(map);
+    let name = |index: usize| format!("t-cv{index}");
+    let runs = |index: usize| vec![run(u32::try_from(index).unwrap(), &[("a", 0.5)]), failed_run(7)];
+    // The first comes again.
+    let order = [0, 1, 2, 0];
+    let mut table = TuneTable::new(one_by_one.clone());
+    for index in order {
+        table.append_cv(&name(index), &hyperparameters[index], &runs(index), STABLE).unwrap();
+    }
+    let names = [0, 1, 2].map(name);
+    let cv = |index: usize| CvRows {
+        cv_name: &names[index],
+        hyperparameters: &hyperparameters[index],
+        runs: runs(index),
+        score: STABLE,
+    };
+    let mut table = TuneTable::new(together.clone());
+    table.append_cvs(&[]).unwrap();
+    assert!(!together.exists(), "without cvs there is nothing to write");
+    table.append_cvs(&[cv(0)]).unwrap();
+    table.append_cvs(&[cv(1), cv(2), cv(0)]).unwrap();
+    assert_eq!(read_run_infos(&together).unwrap(), read_run_infos(&one_by_one).unwrap());
+    assert_eq!(column_names(&together), column_names(&one_by_one));
+    assert_eq!(table.cv_names().unwrap(), TuneTable::new(one_by_one).cv_names().unwrap());
+}
+
+#[test]
 fn a_table_that_is_rewritten_is_the_same_however_it_came_about() {
     let (_folder, path) = scene("t.parquet");
     let runs =

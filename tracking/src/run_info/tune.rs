@@ -1,5 +1,6 @@
 //! The table of a tune, one cv after another.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -56,10 +57,18 @@ impl TuneTable {
         runs: &[RunInfo],
         score: CvScore,
     ) -> Result<(), RunInfoError> {
-        let fresh = cv_rows(cv_name, hyperparameters, runs, score);
-        let Some(table) = Table::open(&self.path)? else {
-            return write_new(&self.path, vec![cv_name.to_owned()], &fresh);
-        };
+        self.append_cvs(&[CvRows { cv_name, hyperparameters, runs: runs.to_vec(), score }])
+    }
+
+    /// As [`TuneTable::append_cv`], several cvs in one write. Without any the table stays as it is.
+    ///
+    /// # Errors
+    /// As [`TuneTable::append_cv`]; then none of them is there.
+    pub fn append_cvs(&mut self, cvs: &[CvRows<'_>]) -> Result<(), RunInfoError> {
+        if cvs.is_empty() {
+            return Ok(());
+        }
+        let Some(table) = Table::open(&self.path)? else { return self.rewrite(cvs) };
         if table.footer.layout.hyperparameters.is_none() {
             return Err(RunInfoError::NotATable {
                 path: self.path.clone(),
@@ -67,17 +76,21 @@ impl TuneTable {
             });
         }
 
+        let fresh = rows_of(cvs);
+        let names: HashSet<&str> = cvs.iter().map(|cv| cv.cv_name).collect();
         let mut footer = table.footer.clone();
         footer.version = TABLE_VERSION;
         footer.layout.admit(&fresh);
-        let is_there = footer.cv_names.iter().any(|name| name == cv_name);
-        if !is_there {
-            footer.cv_names.push(cv_name.to_owned());
-        }
+        let there = footer.cv_names.len();
+        let known: HashSet<&str> = table.footer.cv_names.iter().map(String::as_str).collect();
+        footer
+            .cv_names
+            .extend(cvs.iter().map(|cv| cv.cv_name.to_owned()).filter(|name| !known.contains(name.as_str())));
+        let is_there = footer.cv_names.len() < there + cvs.len();
         let must_decode_all = is_there || footer.columns() != table.footer.columns();
         let kept = if must_decode_all { 0 } else { full_groups(&table) };
         let mut rows = table.rows((kept..table.groups()).collect())?;
-        rows.retain(|row| row.cv_name.as_deref() != Some(cv_name));
+        rows.retain(|row| row.cv_name.as_deref().is_none_or(|name| !names.contains(name)));
         rows.extend(fresh);
         write(&self.path, &footer, Some(Kept { table: &table, groups: kept }), &rows)
     }
@@ -92,8 +105,7 @@ impl TuneTable {
             return Ok(());
         }
         let names = cvs.iter().map(|cv| cv.cv_name.to_owned()).collect();
-        let rows = cvs.iter().flat_map(|cv| cv_rows(cv.cv_name, cv.hyperparameters, &cv.runs, cv.score));
-        write_new(&self.path, names, &rows.collect::<Vec<_>>())
+        write_new(&self.path, names, &rows_of(cvs))
     }
 
     /// Names of the cvs in the table, in the order in which they were added; none if there is no table.
@@ -118,19 +130,17 @@ pub struct CvRows<'a> {
     pub score: CvScore,
 }
 
-fn cv_rows(
-    cv_name: &str,
-    hyperparameters: &Map<String, Value>,
-    runs: &[RunInfo],
-    score: CvScore,
-) -> Vec<TableRow> {
-    let row = |run: &RunInfo| TableRow {
-        run: run.clone(),
-        score: Some(score),
-        cv_name: Some(cv_name.to_owned()),
-        hyperparameters: hyperparameters.clone(),
+fn rows_of(cvs: &[CvRows<'_>]) -> Vec<TableRow> {
+    let of_cv = |cv: &CvRows<'_>| {
+        let row = |run: &RunInfo| TableRow {
+            run: run.clone(),
+            score: Some(cv.score),
+            cv_name: Some(cv.cv_name.to_owned()),
+            hyperparameters: cv.hyperparameters.clone(),
+        };
+        cv.runs.iter().map(row).collect::<Vec<_>>()
     };
-    runs.iter().map(row).collect()
+    cvs.iter().flat_map(of_cv).collect()
 }
 
 /// Writes a table in place of whatever is there.

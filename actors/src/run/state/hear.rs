@@ -1,5 +1,7 @@
 //! What a run makes of its worker's words.
 
+use engine_tracking::Metrics;
+
 use super::{Phase, State, Verdict, WorkerIs, failure};
 use crate::events::Event;
 use crate::outcome::Cause;
@@ -61,9 +63,7 @@ impl State {
                 vec![Effect::Publish(Event::RunProgressed { run_id, progress })]
             }
             FromWorker::Logged(points) => {
-                for point in &points {
-                    self.metrics.extend(point.values.iter().map(|(name, value)| (name.clone(), *value)));
-                }
+                points.iter().for_each(|point| self.note_last(&point.values));
                 vec![Effect::Track(points)]
             }
             FromWorker::Drawn(figures) => vec![Effect::TrackFigures(figures)],
@@ -79,6 +79,18 @@ impl State {
             }
             FromWorker::Finished(summary) => self.final_word(Verdict::Finished(summary)),
             FromWorker::Failed(why) => self.final_word(Verdict::Failed(why)),
+        }
+    }
+
+    /// The values last logged. Names are the same row by row, and not copied each time.
+    fn note_last(&mut self, values: &Metrics) {
+        for (name, value) in values {
+            match self.metrics.get_mut(name) {
+                Some(last) => *last = *value,
+                None => {
+                    self.metrics.insert(name.clone(), *value);
+                }
+            }
         }
     }
 
