@@ -7,7 +7,7 @@
 
 use std::process::ExitCode;
 use std::str::FromStr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use engine::backend::burn;
 use engine::backend::burn::module::{Module, Param, ParamId};
@@ -80,7 +80,7 @@ fn bench(options: &Options) -> Result<serde_json::Value, String> {
     };
     backend.set_threads(options.threads).map_err(|error| told(&error))?;
     let device = backend.device(ComputeDevice::Cpu).map_err(|error| told(&error))?.autodiff();
-    let step_ms = match options.model.as_str() {
+    let phases = match options.model.as_str() {
         "unet-resnet18" => {
             let model =
                 SegmentationModel::build("Unet", "resnet18", 6, 42, &device).map_err(|error| told(&error))?;
@@ -104,7 +104,10 @@ fn bench(options: &Options) -> Result<serde_json::Value, String> {
         "id": format!("step/{}", options.model),
         "backend": backend.as_str(),
         "threads": options.threads,
-        "step_ms": step_ms,
+        "step_ms": phases.step_ms,
+        "forward_ms": phases.forward_ms,
+        "backward_ms": phases.backward_ms,
+        "optimizer_ms": phases.optimizer_ms,
     }))
 }
 
@@ -115,12 +118,12 @@ fn times<M: Module>(
     device: &Device,
     options: &Options,
     forward: impl Fn(&M, Tensor<4>) -> Tensor<4>,
-) -> Result<Vec<f64>, String> {
+) -> Result<Phases, String> {
     let [n, _, h, w] = shape;
     let loss = FocalLoss { alpha: Some(0.9), gamma: 2.0 };
     let mut counts = DeviceCounts::new(device);
     let mut values = Values(1);
-    let mut times = Vec::with_capacity(options.steps);
+    let mut phases = Phases::default();
     for step in 0..options.warmup + options.steps {
         let image: Vec<f32> = (0..shape.iter().product()).map(|_| values.next() as f32).collect();
         let labels: Vec<i32> = (0..n * h * w).map(|_| i32::from(values.next() < POSITIVE)).collect();
@@ -133,13 +136,37 @@ fn times<M: Module>(
         if !mean.clone().into_scalar::<f32>().is_finite() {
             return Err(format!("the loss of step {step} is not finite"));
         }
-        model = optimizer.step(1e-3, model, mean.backward());
+        let forward = begun.elapsed();
+        let gradients = mean.backward();
+        let backward = begun.elapsed();
+        model = optimizer.step(1e-3, model, gradients);
+        let stepped = begun.elapsed();
         counts.add(logits, target).map_err(|error| error.to_string())?;
         if step >= options.warmup {
-            times.push(begun.elapsed().as_secs_f64() * 1e3);
+            phases.push([forward, backward, stepped, begun.elapsed()]);
         }
     }
-    Ok(times)
+    Ok(phases)
+}
+
+/// Milliseconds of each step and of its parts.
+#[derive(Default)]
+struct Phases {
+    step_ms: Vec<f64>,
+    forward_ms: Vec<f64>,
+    backward_ms: Vec<f64>,
+    optimizer_ms: Vec<f64>,
+}
+
+impl Phases {
+    /// Adds a step by when its parts ended, from its beginning.
+    fn push(&mut self, ends: [Duration; 4]) {
+        let [forward, backward, stepped, end] = ends.map(|end| end.as_secs_f64() * 1e3);
+        self.forward_ms.push(forward);
+        self.backward_ms.push(backward - forward);
+        self.optimizer_ms.push(stepped - backward);
+        self.step_ms.push(end);
+    }
 }
 
 /// Values in [0, 1) that are the same each time.

@@ -11,18 +11,19 @@ use crate::rank::variables as rank;
 pub(super) const THREAD_VARIABLES: [&str; 4] =
     ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"];
 
-/// How the threads of an OpenMP team wait for work: asleep. Else they spin for it, and a spinning thread takes the core from
-/// those that have work: loading threads, the engine, other workers. What a team computes is the same, bit for bit.
+/// How the threads of an OpenMP team wait for work: they spin for some ten microseconds, then sleep. A thread that spins for
+/// long takes the core from those that have work: loading threads, the engine, other workers; one that sleeps at once is woken
+/// late, a tenth of a step on two idle cores. What a team computes is the same, bit for bit. docs/performance.md has the figures.
 ///
 /// # Sources
-/// OpenMP 5.2, section 21.7, `OMP_WAIT_POLICY`.
-const WAITING: (&str, &str) = ("OMP_WAIT_POLICY", "passive");
+/// libgomp manual, `GOMP_SPINCOUNT`.
+const WAITING: (&str, &str) = ("GOMP_SPINCOUNT", "10000");
 
 /// With which a user says how they wait: any of these, and nothing is changed.
 ///
 /// # Sources
-/// libgomp manual, `GOMP_SPINCOUNT`; LLVM/OpenMP runtimes, `KMP_BLOCKTIME`.
-const WAITING_IS_CHOSEN: [&str; 3] = [WAITING.0, "GOMP_SPINCOUNT", "KMP_BLOCKTIME"];
+/// OpenMP 5.2, section 21.7, `OMP_WAIT_POLICY`; LLVM/OpenMP runtimes, `KMP_BLOCKTIME`.
+const WAITING_IS_CHOSEN: [&str; 3] = [WAITING.0, "OMP_WAIT_POLICY", "KMP_BLOCKTIME"];
 
 /// By which drivers and batch systems say which GPUs a process may use: a worker is told anew. An outer
 /// `ROCR_VISIBLE_DEVICES` stays, because the indices that the worker is told count within it.
@@ -122,8 +123,8 @@ mod tests {
     }
 
     #[test]
-    fn threads_of_a_cpu_slice_wait_asleep_unless_the_user_says_how_they_wait() {
-        assert_eq!(waiting(DeviceKind::Cpu, |_| false), Some(("OMP_WAIT_POLICY", "passive")));
+    fn threads_of_a_cpu_slice_spin_shortly_unless_the_user_says_how_they_wait() {
+        assert_eq!(waiting(DeviceKind::Cpu, |_| false), Some(("GOMP_SPINCOUNT", "10000")));
         for chosen in ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"] {
             assert_eq!(waiting(DeviceKind::Cpu, |name| name == chosen), None, "{chosen}");
         }
