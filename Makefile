@@ -31,7 +31,7 @@ test: libtorch
 	cargo test --workspace $(features)
 
 bench: libtorch
-	cargo bench --workspace $(features) --bench leases --bench workers --bench messages --bench tracking $$($(have_libtorch) && echo --bench exchange)
+	cargo bench --workspace $(features) --bench leases --bench workers --bench messages --bench overlap --bench tracking $$($(have_libtorch) && echo --bench exchange)
 
 # Half an hour on two cores. What it measures must be the only thing that runs.
 bench-peers: libtorch
