@@ -6,10 +6,11 @@
 #include "guarded.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <c10/core/GradMode.h>
 
-#include <cmath>
+#include <cstring>
 #include <optional>
 #include <vector>
 
@@ -47,6 +48,62 @@ Tensor typed_for(const Tensor& weight, const Tensor& values) { return weight.to(
 Tensor strided_as(const Tensor& values, const Tensor& like) {
   if (values.strides() == like.strides() && values.scalar_type() == like.scalar_type()) return values;
   return at::empty_like(like).copy_(values);
+}
+
+// Whether the values lie as the loops below walk over them: 32 bits, channels innermost, on the processor.
+bool walkable(const Tensor& values) {
+  return values.device().is_cpu() && values.scalar_type() == at::kFloat && values.is_contiguous(CHANNELS_LAST);
+}
+
+// Rows that a thread takes at least: fewer are not worth waking one.
+constexpr int64_t ROWS = 16;
+
+// Twice the size of `x`, each pixel four times, with `skip` behind it: one pass over what `upsample` and `cat` would write twice.
+Tensor doubled_and_joined(const Tensor& x, const Tensor& skip) {
+  const int64_t inner = x.size(1), outer = skip.size(1), height = skip.size(2), width = skip.size(3);
+  Tensor joined = at::empty({skip.size(0), inner + outer, height, width}, skip.options(), CHANNELS_LAST);
+  const float* below = x.const_data_ptr<float>();
+  const float* beside = skip.const_data_ptr<float>();
+  float* to = joined.mutable_data_ptr<float>();
+  at::parallel_for(0, skip.size(0) * height, ROWS, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const float* from = below + (row / height * (height / 2) + row % height / 2) * (width / 2) * inner;
+      const float* with = beside + row * width * outer;
+      float* into = to + row * width * (inner + outer);
+      for (int64_t column = 0; column < width; ++column, into += inner + outer) {
+        std::memcpy(into, from + column / 2 * inner, inner * sizeof(float));
+        std::memcpy(into + inner, with + column * outer, outer * sizeof(float));
+      }
+    }
+  });
+  return joined;
+}
+
+// The gradients of both inputs of `doubled_and_joined`.
+std::pair<Tensor, Tensor> parted_and_halved(const Tensor& grad, int64_t inner) {
+  const int64_t all = grad.size(1), outer = all - inner, height = grad.size(2) / 2, width = grad.size(3) / 2;
+  Tensor of_x = at::empty({grad.size(0), inner, height, width}, grad.options(), CHANNELS_LAST);
+  Tensor of_skip = at::empty({grad.size(0), outer, grad.size(2), grad.size(3)}, grad.options(), CHANNELS_LAST);
+  const float* from = grad.const_data_ptr<float>();
+  float* below = of_x.mutable_data_ptr<float>();
+  float* beside = of_skip.mutable_data_ptr<float>();
+  at::parallel_for(0, grad.size(0) * height, ROWS / 2, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      for (int64_t column = 0; column < width; ++column) {
+        const int64_t pixel = (2 * row * width + column) * 2, next_row = 2 * width;
+        const float* corners[] = {from + pixel * all, from + (pixel + 1) * all, from + (pixel + next_row) * all,
+                                  from + (pixel + next_row + 1) * all};
+        float* sum = below + (row * width + column) * inner;
+        for (int64_t at = 0; at < inner; ++at)
+          sum[at] = (corners[0][at] + corners[1][at]) + (corners[2][at] + corners[3][at]);
+        std::memcpy(beside + pixel * outer, corners[0] + inner, outer * sizeof(float));
+        std::memcpy(beside + (pixel + 1) * outer, corners[1] + inner, outer * sizeof(float));
+        std::memcpy(beside + (pixel + next_row) * outer, corners[2] + inner, outer * sizeof(float));
+        std::memcpy(beside + (pixel + next_row + 1) * outer, corners[3] + inner, outer * sizeof(float));
+      }
+    }
+  });
+  return {of_x, of_skip};
 }
 
 } // namespace
@@ -133,6 +190,37 @@ bool engine_relu_backward(void* grad, const void* y, bool in_place, void** grad_
       *grad_x = nullptr;
     } else {
       give(grad_x, at::threshold_backward(write(grad), read(y), 0));
+    }
+  });
+}
+
+// `x` in the size of `skip`, by nearest pixels, with `skip` behind it along the channels.
+bool engine_upsample_join(const void* x, const void* skip, void** joined, EngineError error) {
+  return run(error, [&] {
+    const Tensor &below = read(x), &beside = read(skip);
+    const bool doubles = beside.size(2) == 2 * below.size(2) && beside.size(3) == 2 * below.size(3);
+    if (doubles && walkable(below) && walkable(beside)) {
+      give(joined, doubled_and_joined(below, beside));
+    } else {
+      const int64_t size[] = {beside.size(2), beside.size(3)};
+      give(joined, at::cat({at::upsample_nearest2d(below, size), beside}, 1));
+    }
+  });
+}
+
+bool engine_upsample_join_backward(const void* grad, int64_t inner, int64_t height, int64_t width, void** of_x,
+                                   void** of_skip, EngineError error) {
+  return run(error, [&] {
+    const Tensor& values = read(grad);
+    if (values.size(2) == 2 * height && values.size(3) == 2 * width && walkable(values)) {
+      auto [below, beside] = parted_and_halved(values, inner);
+      give(of_x, below);
+      give(of_skip, beside);
+    } else {
+      const int64_t from[] = {values.size(2), values.size(3)}, to[] = {values.size(0), inner, height, width};
+      give(of_x, at::upsample_nearest2d_backward(values.narrow(1, 0, inner).contiguous(), from, to));
+      // A copy: whoever has it must have it to himself.
+      give(of_skip, values.narrow(1, inner, values.size(1) - inner).clone());
     }
   });
 }

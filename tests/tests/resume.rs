@@ -166,6 +166,8 @@ fn a_cv_and_a_run_alone_go_on_where_they_were_killed() {
         let expected = job.done("undisturbed", &[]);
         let mut running = job.start("out", &[]);
         running.until_event("checkpoint-written");
+        // It holds its job as long as it lives, and here does not come to its end before it is killed.
+        running.signal(Signal::STOP);
 
         // Another engine keeps off it.
         assert_eq!(job.run("out", &[]).code, Some(2), "it is there already");

@@ -93,7 +93,7 @@ fn tunes_without_a_trace(netrc: Option<&Path>) {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(!holds(ended.stdout.as_bytes()), "the events hold the key");
     assert!(!holds(ended.stderr.as_bytes()), "the log holds the key");
-    assert!(children.len() >= 2, "workers were seen: {children:?}");
+    assert!(!children.is_empty(), "workers were seen: {children:?}");
     assert_eq!(found, BTreeSet::new());
     let mut files = Vec::new();
     let looked = files_with_it(&tracked.place.path(""), &mut files);

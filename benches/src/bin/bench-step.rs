@@ -18,7 +18,9 @@ use engine::backend::{BackendName, ComputeDevice};
 use engine::loss::FocalLoss;
 use engine::metrics::DeviceCounts;
 use engine::models::SegmentationModel;
-use engine::nn::{BatchNorm2d, Bias, Conv2d, ConvGeometry, Initializer, WeightInit, relu, upsample_nearest};
+use engine::nn::{
+    BatchNorm2d, Bias, Conv2d, ConvGeometry, Initializer, WeightInit, relu, upsample_nearest_and_join,
+};
 use engine::training::{AdamW, AdamWConfig};
 use serde_json::json;
 
@@ -241,8 +243,7 @@ impl SmallUnet {
             x = level.forward(x);
         }
         for (level, skip) in self.up.iter().zip(skips.into_iter().rev()) {
-            let [_, _, height, width] = skip.dims();
-            x = level.forward(Tensor::cat(vec![upsample_nearest(x, [height, width]), skip], 1));
+            x = level.forward(upsample_nearest_and_join(x, skip));
         }
         self.head.forward(x)
     }

@@ -18,5 +18,5 @@ mod precision;
 pub use conv::{Bias, Conv2d, ConvGeometry};
 pub use init::{Initializer, WeightInit};
 pub use norm::BatchNorm2d;
-pub use ops::{max_pool_3x3_stride_2, relu, upsample_nearest};
+pub use ops::{max_pool_3x3_stride_2, relu, upsample_nearest, upsample_nearest_and_join};
 pub use precision::Precision;

@@ -28,6 +28,16 @@ pub fn upsample_nearest(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
     interpolate(x, options)
 }
 
+/// `torch.cat([interpolate(x, size=skip's, mode="nearest"), skip], dim=1)`: the way up of a U-Net, as one operation.
+///
+/// # Shapes
+/// - `x`: `[batch, channels, h, w]`
+/// - `skip`: `[batch, channels of the skip, height, width]`
+/// - returns `[batch, channels + channels of the skip, height, width]`
+pub fn upsample_nearest_and_join(x: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
+    super::kernels::upsample_join(x, skip)
+}
+
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Device, TensorData};

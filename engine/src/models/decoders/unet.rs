@@ -9,7 +9,10 @@ use burn::tensor::Tensor;
 
 use super::HeadSpec;
 use crate::models::encoders::Features;
-use crate::nn::{BatchNorm2d, Bias, Conv2d, ConvGeometry, Initializer, WeightInit, relu, upsample_nearest};
+use crate::nn::{
+    BatchNorm2d, Bias, Conv2d, ConvGeometry, Initializer, WeightInit, relu, upsample_nearest,
+    upsample_nearest_and_join,
+};
 
 /// Channels after each of the five steps up: smp's default.
 const CHANNELS: [usize; 5] = [256, 128, 64, 32, 16];
@@ -70,10 +73,9 @@ impl UpBlock {
     }
 
     fn forward(&self, x: Tensor<4>, skip: Option<Tensor<4>>, size: [usize; 2]) -> Tensor<4> {
-        let x = upsample_nearest(x, size);
         let x = match skip {
-            Some(skip) => Tensor::cat(vec![x, skip], 1),
-            None => x,
+            Some(skip) => upsample_nearest_and_join(x, skip),
+            None => upsample_nearest(x, size),
         };
         self.conv2.forward(self.conv1.forward(x))
     }

@@ -131,6 +131,16 @@ pub(super) fn relu(x: Tensor<4>) -> Tensor<4> {
     burn::tensor::activation::relu(x)
 }
 
+/// `x` enlarged to the size of `skip` by nearest pixels, with `skip` behind it along the channels.
+pub(super) fn upsample_join(x: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
+    #[cfg(feature = "tch")]
+    if torch::computes_on(&x.device()) {
+        return torch::upsample_join(x, skip);
+    }
+    let [_, _, height, width] = skip.dims();
+    Tensor::cat(vec![super::upsample_nearest(x, [height, width]), skip], 1)
+}
+
 /// One step of AdamW, in the memory of what nobody else holds.
 ///
 /// # Sources

@@ -131,6 +131,28 @@ fn a_relu_has_the_same_gradient_and_spares_what_others_hold() {
 }
 
 #[test]
+fn what_is_enlarged_and_joined_has_the_same_values_and_gradients() {
+    // Twice the size, as the loops of our own take it; another one; twice it with the channels outermost.
+    for (from, to, channels_last) in
+        [([4, 6], [8, 12], true), ([3, 5], [7, 9], true), ([4, 6], [8, 12], false)]
+    {
+        let all: Vec<_> = devices()
+            .iter()
+            .map(|device| {
+                let lay = |tensor: Tensor<4>| if channels_last { laid_out(tensor) } else { tensor };
+                let x = lay(numbers([2, 5, from[0], from[1]], 1, device)).require_grad();
+                let skip = lay(numbers([2, 3, to[0], to[1]], 2, device)).require_grad();
+                let joined = upsample_join(x.clone(), skip.clone());
+                let weights = lay(numbers(joined.dims(), 3, device));
+                let gradients = (joined.clone() * weights).sum().backward();
+                vec![read(joined), read(x.grad(&gradients).unwrap()), read(skip.grad(&gradients).unwrap())]
+            })
+            .collect();
+        assert_alike(&all, &["joined", "gradient of what was enlarged", "of what was joined"]);
+    }
+}
+
+#[test]
 fn adamw_moves_all_backends_alike_and_spares_what_others_hold() {
     let shape = [4, 3, 3, 3];
     let all: Vec<_> = devices()

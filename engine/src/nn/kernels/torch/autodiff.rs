@@ -7,7 +7,7 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, LibTorch};
+use burn::backend::{Autodiff, Backend, LibTorch, TensorMetadata};
 use burn_tch::TchTensor;
 
 use super::{BatchStatistics, Convolution, TorchKernels, batch_statistics, ffi};
@@ -34,6 +34,8 @@ pub(super) trait Passes: TorchKernels {
         wanted: [bool; 3],
     ) -> [Option<FloatTensor<Self>>; 3];
     fn torch_relu_backward(grad: FloatTensor<Self>, y: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// Gradients of what was enlarged, which had these channels, height and width, and of what was joined to it.
+    fn upsample_join_backward(grad: FloatTensor<Self>, of: [usize; 3]) -> [FloatTensor<Self>; 2];
 }
 
 impl Passes for LibTorch {
@@ -68,6 +70,10 @@ impl Passes for LibTorch {
     fn torch_relu_backward(grad: TchTensor, y: TchTensor) -> TchTensor {
         let in_place = grad.can_mut();
         TchTensor::new(ffi::relu_backward(grad.tensor, &y.tensor, in_place))
+    }
+
+    fn upsample_join_backward(grad: TchTensor, of: [usize; 3]) -> [TchTensor; 2] {
+        ffi::upsample_join_backward(&grad.tensor, of).map(TchTensor::new)
     }
 }
 
@@ -147,6 +153,23 @@ impl<B: Passes> Backward<B, 1> for ReluNode {
     }
 }
 
+#[derive(Debug)]
+struct UpsampleJoinNode;
+
+impl<B: Passes> Backward<B, 2> for UpsampleJoinNode {
+    type State = [usize; 3];
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let given = B::upsample_join_backward(grad, ops.state);
+        for (parent, grad) in ops.parents.into_iter().zip(given) {
+            if let Some(parent) = parent {
+                grads.register::<B>(parent.id, grad);
+            }
+        }
+    }
+}
+
 impl<B: Passes, C: CheckpointStrategy> TorchKernels for Autodiff<B, C> {
     fn torch_conv2d(x: FloatTensor<Self>, weight: FloatTensor<Self>, of: Convolution) -> FloatTensor<Self> {
         let parents = [x.node(), weight.node()];
@@ -188,6 +211,16 @@ impl<B: Passes, C: CheckpointStrategy> TorchKernels for Autodiff<B, C> {
         match ReluNode.prepare::<C>(parents).compute_bound().stateful() {
             OpsKind::Tracked(node) => node.finish(y.clone(), y),
             OpsKind::UnTracked(node) => node.finish(y),
+        }
+    }
+
+    fn torch_upsample_join(x: FloatTensor<Self>, skip: FloatTensor<Self>) -> FloatTensor<Self> {
+        let parents = [x.node(), skip.node()];
+        let [_, channels, height, width] = x.primitive().shape().dims();
+        let joined = B::torch_upsample_join(x.into_primitive(), skip.into_primitive());
+        match UpsampleJoinNode.prepare::<C>(parents).compute_bound().stateful() {
+            OpsKind::Tracked(node) => node.finish([channels, height, width], joined),
+            OpsKind::UnTracked(node) => node.finish(joined),
         }
     }
 }

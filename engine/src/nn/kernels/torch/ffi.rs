@@ -74,6 +74,16 @@ unsafe extern "C" {
         error: ErrorText,
     ) -> bool;
     fn engine_relu_backward(grad: *mut c_void, y: In, in_place: bool, grad_x: Out, error: ErrorText) -> bool;
+    fn engine_upsample_join(x: In, skip: In, joined: Out, error: ErrorText) -> bool;
+    fn engine_upsample_join_backward(
+        grad: In,
+        inner: i64,
+        height: i64,
+        width: i64,
+        of_x: Out,
+        of_skip: Out,
+        error: ErrorText,
+    ) -> bool;
     fn engine_channels_last(x: In, y: Out, error: ErrorText) -> bool;
     fn engine_is_channels_last(x: In) -> bool;
     fn engine_adamw(
@@ -255,6 +265,37 @@ pub(super) fn relu_backward(mut grad: Tensor, y: &Tensor, in_place: bool) -> Ten
         unsafe { engine_relu_backward(grad.as_mut_ptr().cast(), given(y), in_place, &raw mut of_x, error) }
     });
     made(of_x).unwrap_or(grad)
+}
+
+/// `x` in the size of `skip`, by nearest pixels, with `skip` behind it along the channels.
+pub(super) fn upsample_join(x: &Tensor, skip: &Tensor) -> Tensor {
+    let mut joined = null_mut();
+    run("an upsampling", |error| {
+        // SAFETY: as for `conv2d`.
+        unsafe { engine_upsample_join(given(x), given(skip), &raw mut joined, error) }
+    });
+    surely(joined)
+}
+
+/// Gradients of both; `x` had so many channels, and this height and width.
+pub(super) fn upsample_join_backward(grad: &Tensor, [inner, height, width]: [usize; 3]) -> [Tensor; 2] {
+    let (mut of_x, mut of_skip) = (null_mut(), null_mut());
+    run("an upsampling's gradient", |error| {
+        let [inner, height, width] = [inner, height, width].map(|extent| extent as i64);
+        // SAFETY: as for `conv2d`.
+        unsafe {
+            engine_upsample_join_backward(
+                given(grad),
+                inner,
+                height,
+                width,
+                &raw mut of_x,
+                &raw mut of_skip,
+                error,
+            )
+        }
+    });
+    [of_x, of_skip].map(surely)
 }
 
 /// A copy with the channels innermost; nothing if they are.

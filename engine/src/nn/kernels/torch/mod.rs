@@ -56,6 +56,7 @@ pub(super) trait TorchKernels: Backend {
         epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
     fn torch_relu(x: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn torch_upsample_join(x: FloatTensor<Self>, skip: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 impl TorchKernels for LibTorch {
@@ -78,6 +79,10 @@ impl TorchKernels for LibTorch {
 
     fn torch_relu(x: TchTensor) -> TchTensor {
         x.unary_ops(|mut x| x.relu_(), tch::Tensor::relu)
+    }
+
+    fn torch_upsample_join(x: TchTensor, skip: TchTensor) -> TchTensor {
+        TchTensor::new(ffi::upsample_join(&x.tensor, &skip.tensor))
     }
 }
 
@@ -142,6 +147,10 @@ pub(super) fn batch_norm_eval(
 
 pub(super) fn relu(x: Tensor<4>) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::torch_relu(x.into_dispatch()))
+}
+
+pub(super) fn upsample_join(x: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::torch_upsample_join(x.into_dispatch(), skip.into_dispatch()))
 }
 
 /// The values of a tensor that nothing was computed from yet.
