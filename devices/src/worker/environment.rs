@@ -11,7 +11,7 @@ use crate::rank::variables as rank;
 pub(super) const THREAD_VARIABLES: [&str; 4] =
     ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"];
 
-/// How the threads of an OpenMP team wait for work: they spin for some ten microseconds, then sleep. A thread that spins for
+/// How the threads of an OpenMP team wait for work: they spin for ten thousand turns, then sleep. A thread that spins for
 /// long takes the core from those that have work: loading threads, the engine, other workers; one that sleeps at once is woken
 /// late, a tenth of a step on two idle cores. What a team computes is the same, bit for bit. docs/performance.md has the figures.
 ///

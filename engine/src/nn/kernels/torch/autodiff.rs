@@ -2,6 +2,7 @@
 //!
 //! What a node keeps it holds as clones: as long as they live, nobody writes into their memory.
 
+use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -101,6 +102,19 @@ impl<B: Backend> Clone for Kept<B> {
     }
 }
 
+/// Hands each parent that wants one its gradient.
+fn register<B: Backend, const N: usize>(
+    grads: &mut Gradients,
+    parents: [Option<NodeId>; N],
+    given: [Option<FloatTensor<B>>; N],
+) {
+    for (parent, grad) in parents.into_iter().zip(given) {
+        if let (Some(parent), Some(grad)) = (parent, grad) {
+            grads.register::<B>(parent, grad);
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Conv2dNode;
 
@@ -112,11 +126,7 @@ impl<B: Passes> Backward<B, 2> for Conv2dNode {
         let (x, weight, of) = ops.state;
         let wanted = ops.parents.each_ref().map(Option::is_some);
         let given = B::conv2d_backward(grad, x, weight, of, wanted);
-        for (parent, grad) in ops.parents.into_iter().zip(given) {
-            if let (Some(parent), Some(grad)) = (parent, grad) {
-                grads.register::<B>(parent.id, grad);
-            }
-        }
+        register::<B, _>(grads, ops.parents.map(|parent| parent.map(|parent| parent.id)), given);
     }
 }
 
@@ -130,11 +140,7 @@ impl<B: Passes> Backward<B, 3> for BatchNormNode {
         let grad = grads.consume::<B>(&ops.node);
         let wanted = ops.parents.each_ref().map(Option::is_some);
         let given = B::batch_norm_backward(grad, ops.state, wanted);
-        for (parent, grad) in ops.parents.into_iter().zip(given) {
-            if let (Some(parent), Some(grad)) = (parent, grad) {
-                grads.register::<B>(parent.id, grad);
-            }
-        }
+        register::<B, _>(grads, ops.parents.map(|parent| parent.map(|parent| parent.id)), given);
     }
 }
 
@@ -162,11 +168,7 @@ impl<B: Passes> Backward<B, 2> for UpsampleJoinNode {
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
         let given = B::upsample_join_backward(grad, ops.state);
-        for (parent, grad) in ops.parents.into_iter().zip(given) {
-            if let Some(parent) = parent {
-                grads.register::<B>(parent.id, grad);
-            }
-        }
+        register::<B, _>(grads, ops.parents.map(|parent| parent.map(|parent| parent.id)), given.map(Some));
     }
 }
 
