@@ -15,7 +15,7 @@ use engine::training::checkpoint::{
     Checkpoint, CheckpointError, Checkpoints, DataOrder, FORMAT_VERSION, ModelShape, RunIdentity, Snapshot,
     State, Writer,
 };
-use engine::training::{AdamW, AdamWConfig, EarlyStopping, ExponentialLr, Kept, TopK};
+use engine::training::{EarlyStopping, ExponentialLr, Kept, Optimizer, OptimizerConfig, TopK};
 use serde_json::Value;
 
 const PAIRS: usize = 9;
@@ -26,7 +26,7 @@ const LOSS: FocalLoss = FocalLoss { alpha: Some(0.75), gamma: 2.0 };
 /// Something that is trained, as a run has it.
 struct Trained {
     model: SegmentationModel,
-    optimizer: AdamW,
+    optimizer: Optimizer,
     device: Device,
     labels: Vec<u8>,
 }
@@ -39,7 +39,7 @@ impl Trained {
         let model = SegmentationModel::build("unet", "resnet18", BATCH[1], 1, &device).unwrap();
         let named = model.parameter_infos().into_iter().filter(|info| info.is_trained);
         let names: HashMap<_, _> = named.map(|info| (info.id, info.name)).collect();
-        let optimizer = AdamW::new(AdamWConfig::default(), names);
+        let optimizer = Optimizer::new(OptimizerConfig::default(), names);
         let pixels = BATCH[0] * BATCH[2] * BATCH[3];
         let labels = (0..pixels).map(|pixel| [0, 0, 1, 0, 2, 1, 0][pixel * 31 % 7]).collect();
         Self { model, optimizer, device, labels }
@@ -93,12 +93,13 @@ fn state(optimizer_steps: BTreeMap<String, u64>) -> State {
         data_order: DataOrder { seed: 1, next_epoch: 1, batches_done: 0 },
         epoch_sums: Value::Null,
         optimizer_steps,
-        schedule: ExponentialLr::new(RATE, 0.9),
+        schedule: ExponentialLr::new(RATE, 0.9).into(),
         early_stopping: EarlyStopping::new(0),
         top_k: TopK::new(Kept::Best(1)),
         monitored: None,
         metrics: BTreeMap::new(),
         open_row: None,
+        history: Vec::new(),
         elapsed_secs: 1.0,
         run: RunIdentity {
             run_name: "bench".into(),

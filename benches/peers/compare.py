@@ -64,11 +64,13 @@ def groups():
         Line("run", "whole run, process start to end: engine / Lightning", "seconds", "engine", "lightning", 0.45),
         Line("run/memory", "peak memory of the largest process: engine / Lightning", "peak_bytes", "engine", "lightning", 0.7),
         Line("run/cpu", "CPU seconds of the same", "cpu_seconds", "engine", "lightning", None),
+        Line("run/bare", "its arithmetic alone in PyTorch's fastest form / Lightning: the limit", "seconds", "bare", "lightning", None),
         Line("run/channels_last", "whole run: engine / Lightning in channels_last", "seconds", "engine", "channels_last", None),
     ]
     whole_tune = [
         Line("tune", "whole tune, two runs at a time: engine / Lightning", "seconds", "engine", "lightning", 0.55),
         Line("tune/memory", "peak memory of the largest process: engine / Lightning", "peak_bytes", "engine", "lightning", 0.7),
+        Line("tune/bare", "its arithmetic alone in PyTorch's fastest form / Lightning: the limit", "seconds", "bare", "lightning", None),
         Line("tune/cpu", "CPU seconds of the same", "cpu_seconds", "engine", "lightning", None),
     ]
     loading = "samples a second, 3 augmentations: DataLoader / engine"
@@ -93,11 +95,20 @@ def groups():
                 "engine": sides.engine_run,
                 "lightning": sides.lightning_run(),
                 "channels_last": sides.lightning_run("--channels-last"),
+                "bare": sides.bare(processes=1, threads=CORES, runs=1),
             },
             whole_run,
             warm=True,
         ),
-        Group("tune", {"engine": sides.engine_tune, "lightning": sides.lightning_tune}, whole_tune),
+        Group(
+            "tune",
+            {
+                "engine": sides.engine_tune,
+                "lightning": sides.lightning_tune,
+                "bare": sides.bare(processes=CORES, threads=1, runs=sides.CELLS // CORES),
+            },
+            whole_tune,
+        ),
         Group(
             "loading",
             {"engine": sides.engine_loading, "dataloader": sides.torch_loading},

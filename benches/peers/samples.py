@@ -37,16 +37,24 @@ class Samples(Dataset):
         return torch.from_numpy(x), torch.from_numpy(y)
 
 
+def metadata(settings):
+    return pd.read_parquet(Path(settings.train_data_dir) / "metadata.parquet", columns=["sample_id", "region", "empty"])
+
+
 def rows(settings):
     """The rows that the engine draws with `subsample`: pandas' sample with seed 42."""
-    metadata = pd.read_parquet(Path(settings.train_data_dir) / "metadata.parquet", columns=["sample_id", "region", "empty"])
+    table = metadata(settings)
     if getattr(settings, "subsample", None):
-        metadata = metadata.sample(settings.subsample, random_state=SPLIT_SEED)
-    return metadata.index.tolist()
+        table = table.sample(settings.subsample, random_state=SPLIT_SEED)
+    return table.index.tolist()
 
 
 def divide(settings, fold):
-    """Rows to train and to validate on."""
+    """Rows to train and to validate on; `val_regions`, where it is set, says the second."""
+    regions = getattr(settings, "val_regions", None)
+    if regions:
+        is_val = metadata(settings)["region"].isin(regions)
+        return is_val.index[~is_val].tolist(), is_val.index[is_val].tolist()
     if settings.fold_method != "kfold":
         raise SystemExit(f"the Python side makes folds with kfold alone, not {settings.fold_method}")
     return job.kfold(rows(settings), settings.total_folds, fold)

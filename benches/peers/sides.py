@@ -13,7 +13,7 @@ from measure import Failed
 HERE = Path(__file__).resolve().parent
 
 # One fold and one epoch more than needed would only make the same ratio slower to measure.
-SAMPLES, FOLDS, EPOCHS = 160, 5, 2
+SAMPLES, FOLDS, EPOCHS, BATCH = 160, 5, 2, 8
 # The augmentations that both sides have and do alike.
 AUGMENTATIONS = "HorizontalFlip,VerticalFlip,RandomBrightnessContrast"
 LEARNING_RATES = (1e-3, 3e-4)
@@ -46,7 +46,7 @@ plot-every-n-val-epochs = 0
 [engine.hyperparameters]
 model-arch = "Unet"
 model-encoder = "resnet18"
-batch-size = 8
+batch-size = {batch}
 learning-rate = {rate}
 gamma = 0.9
 focal-loss-alpha = 0.9
@@ -58,7 +58,7 @@ SPACE = """\
 [hyperparameters]
 model_arch = "Unet"
 model_encoder = "resnet18"
-batch_size = 8
+batch_size = {batch}
 gamma = 0.9
 focal_loss_alpha = 0.9
 focal_loss_gamma = 2.0
@@ -78,10 +78,10 @@ class Place:
         """Writes the job that both sides are given."""
         self.work.mkdir(parents=True, exist_ok=True)
         job = JOB.format(
-            data=json.dumps(str(self.data)), samples=SAMPLES, folds=FOLDS, epochs=EPOCHS, rate=LEARNING_RATES[0]
+            data=json.dumps(str(self.data)), samples=SAMPLES, folds=FOLDS, epochs=EPOCHS, batch=BATCH, rate=LEARNING_RATES[0]
         )
         self.job.write_text(job)
-        self.space.write_text(SPACE.format(rates=list(LEARNING_RATES)))
+        self.space.write_text(SPACE.format(batch=BATCH, rates=list(LEARNING_RATES)))
 
     def program(self, name):
         """A program of the release build."""
@@ -211,6 +211,19 @@ def lightning_tune(place):
     folder = place.fresh("lightning-tune")
     taken = measure.run(place.script("tune.py", place.job, place.space, folder, "--processes", place.threads))
     return whole(taken, work_of_lightning(last_line(taken.stdout), CELLS, folder))
+
+
+def bare(processes, threads, runs):
+    """The arithmetic of so many runs by each of so many processes: what is left of a run if all else cost nothing."""
+    steps = EPOCHS * ((SAMPLES - SAMPLES // FOLDS) // BATCH)
+    evaluations = EPOCHS * (SAMPLES // FOLDS // BATCH)
+    words = ["--processes", processes, "--threads", threads, "--runs", runs, "--steps", steps, "--evaluations", evaluations]
+
+    def side(place):
+        line = last_line(measure.run(place.script("bare.py", *words)).stdout)
+        return {"seconds": numbers([line["seconds"]])[0]}
+
+    return side
 
 
 # Data

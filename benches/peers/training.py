@@ -154,6 +154,13 @@ def loaders(settings, hyperparameters, fold, workers):
 
 def fit(settings, hyperparameters, fold, folder, workers):
     """Trains one run in `folder`: what was logged last, by name, and how many samples trained and validated."""
+    _, trainer, samples = fit_model(settings, hyperparameters, fold, folder, workers)
+    logged = {name: value.item() for name, value in trainer.logged_metrics.items()}
+    return logged, samples
+
+
+def fit_model(settings, hyperparameters, fold, folder, workers):
+    """As `fit`: the model as it is after the last epoch, its trainer, and how many samples trained and validated."""
     lightning.seed_everything(settings.random_seed, workers=True, verbose=False)
     folder = Path(folder)
     bands = len(job.bands(settings.train_data_dir))
@@ -184,5 +191,4 @@ def fit(settings, hyperparameters, fold, folder, workers):
         enable_model_summary=False,
     )
     trainer.fit(module, train, val)
-    logged = {name: value.item() for name, value in trainer.logged_metrics.items()}
-    return logged, (len(train.dataset), len(val.dataset))
+    return module, trainer, (len(train.dataset), len(val.dataset))

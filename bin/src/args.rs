@@ -30,7 +30,8 @@ pub fn command() -> Command {
             Level::Tune,
             "Try many configurations, each by cross-validation, and find the best",
         ))
-        .subcommand(level("test", Level::Test, "Test a checkpoint on the held-out samples"))
+        .subcommand(test_command())
+        .subcommand(predict_command())
         .subcommand(
             level("status", Level::Jobs, "Show how the jobs of an artifact folder stand, or one of them")
                 .arg(job()),
@@ -57,6 +58,7 @@ pub fn command() -> Command {
                     .help("Stop at once, as Ctrl-C twice: runs under way are killed, their checkpoints stay"),
             ),
         )
+        .subcommand(export_command())
         .subcommand(sync_command())
         .subcommand(data_command())
         .subcommand(level(
@@ -64,6 +66,7 @@ pub fn command() -> Command {
             Level::Devices,
             "Show what there is to compute on, who is on it, and what a job would take (*)",
         ))
+        .subcommand(models_command())
         .subcommand(config_command())
         .subcommand(journal_command())
 }
@@ -86,6 +89,36 @@ fn job() -> Arg {
 
 fn level(name: &'static str, level: Level, about: &'static str) -> Command {
     Command::new(name).about(about).args(arguments(level))
+}
+
+fn export_command() -> Command {
+    let place =
+        |name: &'static str| Arg::new(name).required(true).value_parser(value_parser!(std::path::PathBuf));
+    Command::new("export")
+        .about("Write a trained model as files that Python loads")
+        .long_about(
+            "Write a trained model as files that Python loads. A folder gets model.safetensors and config.json, NAME.safetensors a \
+             NAME.json beside it; NAME.pt, .pth and .ckpt become one PyTorch file with the entries config and statedict.",
+        )
+        .arg(
+            place("from")
+                .value_name("CHECKPOINT|RUN_FOLDER")
+                .help("Folder of a checkpoint, or of a run, whose best checkpoint it is then"),
+        )
+        .arg(
+            place("to")
+                .long("to")
+                .value_name("FOLDER|FILE")
+                .help("What is written; it must not be there yet"),
+        )
+        .arg(
+            Arg::new("framework")
+                .long("framework")
+                .value_name("CHOICE")
+                .default_value("engine")
+                .value_parser(PossibleValuesParser::new(engine::export::Framework::NAMES))
+                .help("For whom the configuration is written: smp = what smp.from_pretrained takes"),
+        )
 }
 
 fn sync_command() -> Command {
@@ -113,7 +146,7 @@ fn sync_command() -> Command {
 
 fn data_command() -> Command {
     Command::new("data")
-        .about("Check or make a training data folder")
+        .about("Check, build or make a training data folder")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(level(
@@ -121,7 +154,134 @@ fn data_command() -> Command {
             Level::DataValidate,
             "Read everything; show splits and folds; warn of leaks and of folds without positives",
         ))
+        .subcommand(build_command())
         .subcommand(synth_command())
+}
+
+fn folder(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name("FOLDER").value_parser(value_parser!(std::path::PathBuf)).help(help)
+}
+
+fn numbers(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .value_name("X")
+        .num_args(1..)
+        .allow_negative_numbers(true)
+        .value_parser(value_parser!(f32))
+        .help(help)
+}
+
+fn pixels(name: &'static str, default: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .value_name("N")
+        .default_value(default)
+        .value_parser(value_parser!(u32))
+        .help(help)
+}
+
+fn test_command() -> Command {
+    level("test", Level::Test, "Test a checkpoint on the held-out samples")
+        .arg(
+            folder("from", "Test this checkpoint, the best of this run, or that of every run of this cv, each on what its own run held out")
+                .conflicts_with("checkpoint"),
+        )
+        .mut_arg("train-data-dir", |argument| argument.visible_alias("data"))
+}
+
+fn predict_command() -> Command {
+    level("predict", Level::Predict, "Predict probabilities and masks for images or a data folder")
+        .arg(
+            Arg::new("inputs")
+                .value_name("INPUT")
+                .required(true)
+                .num_args(1..)
+                .value_parser(value_parser!(std::path::PathBuf))
+                .help("GeoTIFFs, or training data folders"),
+        )
+        .arg(folder("from", "A checkpoint, a run (its best) or a cv (the mean of all its runs)").required(true))
+        .arg(folder("to", "Folder for {name}_probability.tif and {name}_mask.tif").default_value("predictions"))
+        .arg(pixels("tile-size", "512", "Height and width of the tiles that images are cut into, a multiple of 32"))
+        .arg(pixels("overlap", "128", "Pixels by which tiles overlap, at most half of a tile; they are blended there"))
+        .arg(pixels("batch-size", "4", "Tiles that go through the network at once"))
+        .arg(
+            Arg::new("flips")
+                .long("flips")
+                .action(ArgAction::SetTrue)
+                .help("Look at each tile in the eight symmetries of the square and take the mean; eight times the work"),
+        )
+        .arg(
+            Arg::new("threshold")
+                .long("threshold")
+                .value_name("P")
+                .default_value("0.5")
+                .value_parser(value_parser!(f32))
+                .help("A pixel of the mask is positive where its probability is greater"),
+        )
+        .arg(
+            Arg::new("format")
+                .long("format")
+                .value_name("CHOICE")
+                .default_value("float32")
+                .value_parser(PossibleValuesParser::new(["float32", "uint8"]))
+                .help("Probabilities as numbers from 0 to 1, or scaled to 0 to 254"),
+        )
+        .arg(
+            Arg::new("bands")
+                .long("bands")
+                .value_name("NAME")
+                .num_args(1..)
+                .help("Names of the images' bands, in order; those of the network are taken [default: as the file says, else in order]"),
+        )
+        .arg(numbers("scale", "Multiply values of images by this, or by one number for each band of the network"))
+        .arg(numbers("offset", "Add this to them after that"))
+}
+
+fn build_command() -> Command {
+    let text = |name: &'static str, default: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_name("TEXT")
+            .default_value(default)
+            .hide_default_value(default.is_empty())
+            .help(help)
+    };
+    Command::new("build")
+        .about("Cut images and masks (GeoTIFF, PNG, npy) into the patches of a training data folder")
+        .arg(
+            Arg::new("images")
+                .value_name("IMAGES")
+                .required(true)
+                .value_parser(value_parser!(std::path::PathBuf))
+                .help("Folder of the images; its sub-folders are regions"),
+        )
+        .arg(folder("masks", "Folder of the masks, called as the images are").required(true))
+        .arg(folder("to", "Folder to make").required(true))
+        .arg(text("image-suffix", "", "What the names of images end in, and not those of masks: _image"))
+        .arg(text("mask-suffix", "", "What the names of masks end in: _mask"))
+        .arg(
+            Arg::new("bands")
+                .long("bands")
+                .value_name("NAME")
+                .num_args(1..)
+                .help("Names of the images' bands, in order [default: as the files say]"),
+        )
+        .arg(pixels("patch-size", "128", "Height and width of a patch"))
+        .arg(pixels("overlap", "0", "Pixels by which patches overlap"))
+        .arg(
+            Arg::new("regions")
+                .long("regions")
+                .value_name("FILE")
+                .value_parser(value_parser!(std::path::PathBuf))
+                .help("Table of comma-separated values that gives the region of each image"),
+        )
+        .arg(text("region-column", "region", "Column of the regions; that of the images is `image`"))
+        .arg(numbers("positive", "Values of masks that are positive").default_value("1"))
+        .arg(numbers("negative", "Values of masks that are negative").default_value("0"))
+        .arg(numbers("ignored", "Values of masks that do not count").default_value("2"))
+        .arg(numbers("scale", "Multiply values of images by this, or by one number for each band"))
+        .arg(numbers("offset", "Add this to them after that"))
 }
 
 fn synth_command() -> Command {
@@ -145,6 +305,17 @@ fn synth_command() -> Command {
         .arg(share("positive-fraction", "0.08", "Share of positive pixels in the other samples, about"))
         .arg(share("ignored-fraction", "0.2", "Share of the samples with ignored pixels"))
         .arg(number("seed", "42", "Seed; the same seed makes the same data").value_parser(value_parser!(u64)))
+}
+
+fn models_command() -> Command {
+    Command::new("models").about("List the architectures and encoders there are, and how large they are").arg(
+        Arg::new("bands")
+            .long("bands")
+            .value_name("N")
+            .default_value("3")
+            .value_parser(value_parser!(u32).range(1..))
+            .help("Bands of the images to count parameters for"),
+    )
 }
 
 fn config_command() -> Command {

@@ -4,11 +4,13 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use engine::config::ConfigError;
-use engine::data::DataError;
+use engine::data::{BuildError, DataError, RasterError};
+use engine::export::ExportError;
 use engine::jobs::{CancelError, JobsError};
 use engine::resume::{HistoryError, JournalError, ResumeError};
-use engine::segmentation::RunError;
 use engine::segmentation::jobs::PlanError;
+use engine::segmentation::predict::PredictError;
+use engine::segmentation::{RunError, TrainedError};
 use engine::tracking::SyncAllError;
 use engine::{Cause, EngineError, JobError};
 
@@ -71,6 +73,9 @@ pub enum Failure {
     Engine(EngineError),
     Job(JobError),
     Data(DataError),
+    Export(ExportError),
+    Build(BuildError),
+    Predict(PredictError),
     Sync(SyncAllError),
     Jobs(JobsError),
     Cancel(CancelError),
@@ -91,6 +96,11 @@ impl Failure {
             Self::Cancel(CancelError::Jobs(error)) => jobs_code(error),
             Self::Cancel(_) => Code::NotFinished,
             Self::Data(_) => Code::Data,
+            Self::Export(ExportError::Exists { .. } | ExportError::Model(_)) => Code::Usage,
+            Self::Export(ExportError::Backend(_)) => Code::Device,
+            Self::Export(_) => Code::File,
+            Self::Build(error) => build_code(error),
+            Self::Predict(error) => predict_code(error),
             Self::Sync(SyncAllError::NoFolder { .. }) | Self::Journal(_) => Code::File,
             Self::Sync(_) => Code::Usage,
         }
@@ -104,10 +114,46 @@ fn jobs_code(error: &JobsError) -> Code {
     }
 }
 
+fn raster_code(error: &RasterError) -> Code {
+    if matches!(error, RasterError::Io { .. }) { Code::File } else { Code::Data }
+}
+
+fn build_code(error: &BuildError) -> Code {
+    match error {
+        BuildError::Impossible { .. } => Code::Usage,
+        BuildError::Unreadable { .. } => Code::File,
+        BuildError::Raster(error) => raster_code(error),
+        _ => Code::Data,
+    }
+}
+
+fn trained_code(error: &TrainedError) -> Code {
+    match error {
+        TrainedError::Table(_) | TrainedError::Checkpoint(_) => Code::File,
+        _ => Code::Usage,
+    }
+}
+
+fn predict_code(error: &PredictError) -> Code {
+    match error {
+        PredictError::Trained(error) => trained_code(error),
+        PredictError::Checkpoint(_) | PredictError::Write(_) | PredictError::Folder { .. } => Code::File,
+        PredictError::Run(error) => run_code(error),
+        PredictError::Raster(error) => raster_code(error),
+        PredictError::Data(_) | PredictError::Bands { .. } => Code::Data,
+        PredictError::Devices(_)
+        | PredictError::Backend(_)
+        | PredictError::Lock(_)
+        | PredictError::Busy { .. } => Code::Device,
+        _ => Code::Usage,
+    }
+}
+
 fn plan_code(error: &PlanError) -> Code {
     match error {
         PlanError::Run(error) => run_code(error),
         PlanError::Checkpoint(_) => Code::File,
+        PlanError::Trained(error) => trained_code(error),
         PlanError::Backend(_) | PlanError::Devices(_) | PlanError::Exchange(_) => Code::Device,
         _ => Code::Usage,
     }
@@ -119,7 +165,8 @@ fn run_code(error: &RunError) -> Code {
         Cause::Io => Code::File,
         _ => match error {
             RunError::Backend(_) => Code::Device,
-            RunError::Checkpoint(_) | RunError::Weights { .. } => Code::File,
+            RunError::Checkpoint(_) | RunError::Weights { .. } | RunError::WeightsFile(_) => Code::File,
+            RunError::NotAtHand { .. } => Code::File,
             _ => Code::Usage,
         },
     }
@@ -159,6 +206,9 @@ from! {
     Engine(EngineError),
     Job(JobError),
     Data(DataError),
+    Export(ExportError),
+    Build(BuildError),
+    Predict(PredictError),
     Sync(SyncAllError),
     Jobs(JobsError),
     Cancel(CancelError),
@@ -175,6 +225,9 @@ pub fn chain(failure: &Failure) -> String {
         Failure::Engine(error) => error,
         Failure::Job(error) => error,
         Failure::Data(error) => error,
+        Failure::Export(error) => error,
+        Failure::Build(error) => error,
+        Failure::Predict(error) => error,
         Failure::Sync(error) => error,
         Failure::Jobs(error) => error,
         Failure::Cancel(error) => error,

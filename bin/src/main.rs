@@ -5,6 +5,7 @@ mod commands;
 mod detach;
 mod display;
 mod exit;
+mod fresh_start;
 mod interrupt;
 mod job;
 mod print;

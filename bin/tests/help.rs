@@ -53,7 +53,18 @@ fn every_level_lists_its_options_with_their_defaults() {
 #[test]
 fn the_program_names_its_commands_and_exit_codes() {
     let text = help(&[]);
-    for needle in ["train", "cv", "tune", "test", "data", "config", "Exit codes", "130 stopped by Ctrl-C"] {
+    for needle in [
+        "train",
+        "cv",
+        "tune",
+        "test",
+        "predict",
+        "data",
+        "models",
+        "config",
+        "Exit codes",
+        "130 stopped by Ctrl-C",
+    ] {
         assert!(text.contains(needle), "{needle} is missing in:\n{text}");
     }
 }

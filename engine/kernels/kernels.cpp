@@ -50,6 +50,11 @@ Tensor strided_as(const Tensor& values, const Tensor& like) {
   return at::empty_like(like).copy_(values);
 }
 
+// The values in the order of their memory, as one row: the kernels that go by memory need no copy of it.
+Tensor in_memory_order(const Tensor& values) {
+  return values.is_non_overlapping_and_dense() ? values.as_strided({values.numel()}, {1}) : values;
+}
+
 // Whether the values lie as the loops below walk over them: 32 bits, channels innermost, on the processor.
 bool walkable(const Tensor& values) {
   return values.device().is_cpu() && values.scalar_type() == at::kFloat && values.is_contiguous(CHANNELS_LAST);
@@ -225,6 +230,20 @@ bool engine_upsample_join_backward(const void* grad, int64_t inner, int64_t heig
   });
 }
 
+// Leaves null where a gradient is not wanted.
+bool engine_layer_norm_backward(const void* grad, const void* x, const void* weight, const void* bias,
+                                const void* mean, const void* deviation, bool wants_x, bool wants_weight,
+                                bool wants_bias, void** out, EngineError error) {
+  return run(error, [&] {
+    auto [of_x, of_weight, of_bias] =
+        at::native_layer_norm_backward(read(grad), read(x), read(weight).sizes(), read(mean), read(deviation),
+                                       read(weight), read(bias), {wants_x, wants_weight, wants_bias});
+    give(out, of_x);
+    give(out + 1, of_weight);
+    give(out + 2, of_bias);
+  });
+}
+
 bool engine_channels_last(const void* x, void** y, EngineError error) {
   return run(error, [&] { give(y, at::empty_like(read(x), {}, CHANNELS_LAST).copy_(read(x))); });
 }
@@ -236,12 +255,13 @@ bool engine_adamw(void* parameter, const void* gradient, void* mean, void* squar
                   double beta1, double beta2, double weight_decay, double epsilon, EngineError error) {
   return run(error, [&] {
     Tensor& values = write(parameter);
-    // The kernel walks over raw memory: all four have to lie alike.
+    // The kernel walks over raw memory: all four have to lie alike. It would copy a gradient that is not contiguous.
     const Tensor along = strided_as(read(gradient), values);
     Tensor first = strided_as(read(mean), values);
     Tensor second = strided_as(read(square), values);
     const Tensor count = at::full({}, step, values.options().dtype(at::kFloat));
-    const std::vector<Tensor> parameters{values}, gradients{along}, means{first}, squares{second}, steps{count};
+    const std::vector<Tensor> parameters{in_memory_order(values)}, gradients{in_memory_order(along)};
+    const std::vector<Tensor> means{in_memory_order(first)}, squares{in_memory_order(second)}, steps{count};
     at::_fused_adamw_(parameters, gradients, means, squares, {}, steps, learning_rate, beta1, beta2, weight_decay,
                       epsilon, false, false, std::nullopt, std::nullopt);
     write(mean) = first;

@@ -11,6 +11,7 @@
 //! - [`jobs`]: the jobs of an artifact folder from outside: how each stands, what it is doing, how to stop it
 //! - [`resume`]: going on with a job that was begun before
 //! - [`tracking`]: Weights & Biases and TensorBoard
+//! - [`export`]: a trained model as files that Python loads
 //! - [`data`], [`folds`], [`models`], [`loss`], [`metrics`], [`training`]: the parts of a segmentation run, usable
 //!   alone
 //! - [`worker::run_if_worker`]: first line of `main` of an application that trains in child processes
@@ -21,7 +22,9 @@ pub mod backend;
 pub mod config;
 pub mod data;
 pub mod engine;
+pub mod export;
 pub mod failures;
+pub mod figures;
 pub mod folds;
 pub mod jobs;
 pub mod loss;

@@ -9,6 +9,8 @@ use crossbeam::channel::{RecvTimeoutError, Sender, bounded};
 use engine_actors::limits::BEAT_SECS;
 use engine_actors::outcome::{Cause, Failure};
 use engine_actors::protocol::{FromWorker, PROTOCOL_VERSION, RunOrder, RunSummary, ToWorker};
+/// With what in its environment a program that computes in its own process is best started.
+pub use engine_devices::worker::computing_environment;
 use engine_devices::{
     AfterWork, ThreadLauncher, WorkerPort, WorkerReceiver, WorkerSender, attach_process, is_worker_process,
     threads,

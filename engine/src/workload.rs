@@ -126,6 +126,42 @@ impl CheckpointTeller {
     }
 }
 
+/// Asks what [`RunContext::settle`] waits for, from a thread beside the run's.
+pub struct Settler {
+    send: Say,
+    answers: Option<Arc<Answers>>,
+}
+
+impl Settler {
+    /// Asks, without the points that the run has logged since: those are the run's to hand on.
+    pub fn ask(self) -> Settling {
+        let Some(answers) = self.answers else { return Settling { asked: None } };
+        let asked = answers.ask();
+        (self.send)(FromWorker::Settle);
+        Settling { asked: Some((answers, asked)) }
+    }
+}
+
+/// Tells of figures that a thread beside the run's draws.
+///
+/// It hands on no points that wait, as [`CheckpointTeller`] does not.
+#[derive(Clone)]
+pub struct FigureTeller {
+    send: Say,
+}
+
+impl FigureTeller {
+    /// Figures for the trackers, as [`RunContext::draw`] takes them.
+    pub fn draw(&self, figures: Vec<Figure>) {
+        (self.send)(FromWorker::Drawn(figures));
+    }
+
+    /// As [`RunContext::warn`].
+    pub fn warn(&self, message: impl Into<String>) {
+        (self.send)(FromWorker::Warned { message: message.into() });
+    }
+}
+
 struct Pending {
     points: Vec<MetricPoint>,
     points_since: Instant,
@@ -207,13 +243,19 @@ impl RunContext {
     /// Asks what [`RunContext::settle`] waits for, and leaves the waiting to whoever writes the checkpoint. Ask for one at a
     /// time.
     pub fn ask_to_settle(&self) -> Settling {
-        let Some(answers) = &self.answers else {
-            self.flush();
-            return Settling { asked: None };
-        };
-        let asked = answers.ask();
-        self.tell(FromWorker::Settle);
-        Settling { asked: Some((Arc::clone(answers), asked)) }
+        self.settler().ask()
+    }
+
+    /// Hands on the points that wait, and leaves the asking to another thread, which may have something to tell first.
+    pub fn settler(&self) -> Settler {
+        self.flush();
+        Settler { send: Arc::clone(&self.send), answers: self.answers.clone() }
+    }
+
+    /// Hands on the points that wait, and tells of figures that another thread draws.
+    pub fn figure_teller(&self) -> FigureTeller {
+        self.flush();
+        FigureTeller { send: Arc::clone(&self.send) }
     }
 
     /// Tells of checkpoints that another thread writes.

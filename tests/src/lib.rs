@@ -6,6 +6,7 @@ pub mod cli;
 pub mod damage;
 #[cfg(target_os = "linux")]
 pub mod disk;
+pub mod ground;
 pub mod nvml;
 pub mod peers;
 pub mod probe;

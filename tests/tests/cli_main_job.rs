@@ -228,7 +228,7 @@ fn a_run_can_be_tested_and_gone_on_from() {
     let tested = place.run(&joined(&[&test, &place_of_data, &HELD_OUT]));
     assert_eq!(tested.code, Some(0), "{}", tested.stderr);
     let metrics = tested.outcome()["metrics"].as_object().unwrap().clone();
-    assert_eq!(metrics.keys().filter(|name| name.starts_with("test/")).count(), 11, "{metrics:?}");
+    assert_eq!(metrics.keys().filter(|name| name.starts_with("test/")).count(), 17, "{metrics:?}");
 
     let last = run.join("checkpoints/last");
     let go_on =

@@ -6,12 +6,14 @@ use std::path::PathBuf;
 
 use engine::backend::burn::tensor::{Int, Tensor, TensorData};
 use engine::backend::{BackendName, ComputeDevice};
-use engine::metrics::{ConfusionCounts, DeviceCounts, EvaluationCounts, ThresholdCounts};
+use engine::metrics::{
+    ConfusionCounts, DeviceCounts, EvaluationCounts, InstanceCounter, ThresholdCounts, boundary_pixels,
+};
 use serde_json::Value;
 
 /// torchmetrics computes in float32, from the same counts.
 const TOLERANCE: f64 = 2e-6;
-/// Fields of the fixture that belong to instance metrics, which this crate does not compute.
+/// Fields of the fixture that belong to instance metrics.
 const INSTANCE_FIELDS: [&str; 9] = [
     "instance_tp",
     "instance_fp",
@@ -99,7 +101,6 @@ fn assert_as_expected(case: usize, counts: &EvaluationCounts, expected: &Value) 
 
 #[test]
 fn counts_on_the_host_give_the_values_of_torchmetrics() {
-    engine_tests::skipped(&format!("{} (instance metrics are not built yet)", INSTANCE_FIELDS.join(", ")));
     for (index, case) in cases().into_iter().enumerate() {
         let mut counts = EvaluationCounts::default();
         counts.add_probabilities(&case.probability, &case.target).unwrap();
@@ -118,6 +119,40 @@ fn counts_add_over_batches() {
             };
         }
         assert_as_expected(index, &whole, &case.expected);
+    }
+}
+
+#[test]
+fn instances_are_counted_and_matched_as_scikit_image_and_scipy_have_them() {
+    for (index, case) in cases().into_iter().enumerate() {
+        let [_, height, width] = case.shape;
+        let mut counter = InstanceCounter::default();
+        for (probability, target) in
+            case.probability.chunks(height * width).zip(case.target.chunks(height * width))
+        {
+            counter.add(probability, target, (height, width)).unwrap();
+        }
+        let metrics = counter.sums.metrics("test");
+        let counts = counter.sums.at_half;
+        for name in INSTANCE_FIELDS {
+            let value = match name {
+                "instance_tp" => counts.true_positives as f64,
+                "instance_fp" => counts.false_positives as f64,
+                "instance_fn" => counts.false_negatives as f64,
+                "BoundaryIoU" => metrics["test/InstanceBoundaryIoU"],
+                "boundary_dilation_px" => f64::from(boundary_pixels(height, width)),
+                metric => metrics[&format!("test/{metric}")],
+            };
+            assert_close(
+                &format!("case {index}, {name}"),
+                &[value],
+                &[case.expected[name].as_f64().unwrap()],
+            );
+        }
+        let curves = counter.sums.curve_data();
+        let [tp, fp, fn_] = [counts.true_positives, counts.false_positives, counts.false_negatives];
+        assert_eq!(curves.instance_cmx_counts, [[0, fp], [fn_, tp]], "case {index}");
+        assert_eq!(curves.instance_prc.precision.len(), 21, "case {index}");
     }
 }
 

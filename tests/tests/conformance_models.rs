@@ -133,19 +133,50 @@ fn compare_all(backend: BackendName) -> Vec<String> {
 }
 
 fn assert_the_built_ones_were_compared(compared: &[String]) {
-    for model in ["Unet-resnet18-3", "Unet-resnet34-10", "Unet-resnet50-3"] {
+    for model in [
+        "Unet-resnet18-3",
+        "Unet-resnet34-10",
+        "Unet-resnet50-3",
+        "Unet-resnext50_32x4d-3",
+        "Unet-se_resnet50-3",
+        "Unet-mobilenet_v2-3",
+        "Unet-efficientnet-b0-3",
+        "Unet-dpn107-3",
+        "Segformer-mit_b0-3",
+        "Segformer-resnet18-3",
+        "UPerNet-resnet18-3",
+        "UPerNet-tu-convnextv2_tiny-3",
+        "UPerNet-tu-maxvit_tiny_rw_224-10",
+        "Unet-mit_b2-3",
+        "Unet-resnet18-3",
+        "Unet-resnet34-10",
+        "Unet-resnet50-3",
+        "Unet-tu-convnextv2_tiny-3",
+    ] {
         assert!(compared.iter().any(|file| file == model), "{model} was not compared");
+    }
+}
+
+/// Over the smallest encoder.
+fn assert_every_architecture_was_compared(compared: &[String]) {
+    for arch in SegmentationModel::architectures() {
+        let model = format!("{arch}-resnet18-3");
+        assert!(compared.contains(&model), "{model} was not compared");
     }
 }
 
 #[cfg(feature = "tch")]
 #[test]
 fn forward_passes_on_tch_are_those_of_smp() {
-    assert_the_built_ones_were_compared(&compare_all(BackendName::Tch));
+    let compared = compare_all(BackendName::Tch);
+    assert_the_built_ones_were_compared(&compared);
+    assert_every_architecture_was_compared(&compared);
 }
 
 #[cfg(feature = "flex")]
 #[test]
 fn forward_passes_on_flex_are_those_of_smp() {
-    assert_the_built_ones_were_compared(&compare_all(BackendName::Flex));
+    let compared = compare_all(BackendName::Flex);
+    assert_the_built_ones_were_compared(&compared);
+    assert_every_architecture_was_compared(&compared);
 }

@@ -9,7 +9,7 @@ use engine::backend::burn::tensor::{Device, Int, Tensor, TensorData};
 use engine::backend::{BackendName, ComputeDevice};
 use engine::loss::FocalLoss;
 use engine::models::{NamedTensor, SegmentationModel};
-use engine::training::{AdamW, AdamWConfig, ExponentialLr};
+use engine::training::{ExponentialLr, Optimizer, OptimizerConfig};
 use serde_json::Value;
 
 /// The first loss comes from one forward pass over given weights: rounding of one network in single
@@ -113,7 +113,7 @@ fn train(fixture: &Fixture, device: &Device) -> (Vec<f64>, Vec<f64>, Vec<NamedTe
         .unwrap();
     let infos = model.parameter_infos().into_iter().filter(|info| info.is_trained);
     let names: HashMap<_, _> = infos.map(|info| (info.id, info.name)).collect();
-    let mut optimizer = AdamW::new(AdamWConfig::default(), names);
+    let mut optimizer = Optimizer::new(OptimizerConfig::default(), names);
     let mut schedule = ExponentialLr::new(fixture.number("learning_rate"), fixture.number("gamma"));
     let loss = FocalLoss {
         alpha: Some(fixture.number("focal_loss_alpha")),

@@ -196,15 +196,16 @@ fn what_stands_in_the_way_of_tables_and_figures_is_a_warning_and_the_runs_finish
     let started = running.until_event("run-prepared");
     let cv = out.join("_cross_validations/c");
     let table = cv.join("run_infos.parquet");
-    // A folder in place of a table, and a file in place of a folder.
+    // A folder in place of a table, and one in place of a figure's data.
     fs::create_dir_all(table.join("in-the-way")).unwrap();
     let first = names(&cv).into_iter().find(|name| name.starts_with("c-run-")).unwrap();
-    fs::write(cv.join(&first).join("figures"), "in the way").unwrap();
+    let in_the_way = cv.join(&first).join("figures/val_curves.json/in-the-way");
+    fs::create_dir_all(&in_the_way).unwrap();
     let ended = running.end();
     assert_eq!(ended.code, Some(0), "{started} {ended:?}");
     let told = warnings(&ended, "run_infos.parquet");
     assert!(!told.is_empty() && told.iter().all(|told| told.contains("check what stands there")), "{told:?}");
-    let told = warnings(&ended, &format!("{first}/figures"));
+    let told = warnings(&ended, &format!("{first}/figures/val_curves.json"));
     assert!(
         !told.is_empty() && told.iter().all(|told| told.contains("a figure's data can not be written")),
         "{told:?}"
@@ -213,7 +214,7 @@ fn what_stands_in_the_way_of_tables_and_figures_is_a_warning_and_the_runs_finish
         assert_eq!(run["status"], "complete", "{run}");
         assert_whole(Path::new(run["run_dir"].as_str().unwrap()));
     }
-    assert_eq!(fs::read_to_string(cv.join(&first).join("figures")).unwrap(), "in the way");
+    assert!(in_the_way.is_dir());
     assert!(names(&cv).iter().all(|name| !name.starts_with('.')), "{:?}", names(&cv));
     place.assert_left_by_all();
 }

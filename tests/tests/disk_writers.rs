@@ -13,12 +13,11 @@ use std::time::SystemTime;
 use engine::artifacts::{ArtifactError, ArtifactLayout};
 use engine::data::{SynthConfig, synthesise};
 use engine::models::NamedTensor;
-use engine::training::checkpoint::{
-    Checkpoint, CheckpointError, Checkpoints, DataOrder, FORMAT_VERSION, LAST, ModelShape, RunIdentity, State,
-};
-use engine::training::{EarlyStopping, ExponentialLr, Kept, TopK, encode_tensors};
+use engine::training::checkpoint::{Checkpoint, CheckpointError, Checkpoints, DataOrder, LAST, State};
+use engine::training::encode_tensors;
 use engine_tests::cli::Workplace;
 use engine_tests::disk::{SmallDisk, names};
+use engine_tests::ground::state;
 use engine_tests::wandb::{journal, points};
 use engine_tracking::atomic::{self, Durability};
 use engine_tracking::csv::MetricsCsv;
@@ -241,30 +240,13 @@ fn the_journal_of_w_and_b_keeps_whole_records_and_goes_on_when_opened_again() {
 fn checkpoint(epoch: u32) -> Checkpoint {
     let tensor = |name: &str| NamedTensor { name: name.into(), shape: vec![4096], values: vec![0.5; 4096] };
     let state = State {
-        format_version: FORMAT_VERSION,
         epoch,
         step: u64::from(epoch),
         data_order: DataOrder { seed: 42, next_epoch: epoch + 1, batches_done: 0 },
-        epoch_sums: Value::Null,
         optimizer_steps: [("weight".to_owned(), 1)].into(),
-        schedule: ExponentialLr::new(1e-3, 0.9),
-        early_stopping: EarlyStopping::new(3),
-        top_k: TopK::new(Kept::Best(2)),
         monitored: None,
         metrics: [("val/loss".to_owned(), f64::INFINITY)].into(),
-        open_row: None,
-        elapsed_secs: 1.5,
-        run: RunIdentity {
-            run_name: "r".into(),
-            run_id: "abcd1234".into(),
-            cv_name: None,
-            tune_name: None,
-            fold: 0,
-            seed: 42,
-        },
-        model: ModelShape { arch: "Unet".into(), encoder: "resnet18".into(), bands: vec![], in_channels: 1 },
-        hyperparameters: json!({}),
-        settings: json!({}),
+        ..state()
     };
     let weights = encode_tensors(&[tensor("weight")]).unwrap();
     Checkpoint { weights, optimizer_tensors: vec![tensor("weight.exp_avg")], state }

@@ -7,26 +7,26 @@
     reason = "what cannot be had fails the test"
 )]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::backend::BackendName;
-use engine::data::{SynthConfig, synthesise};
-use engine::segmentation::{FoldMethod, SegmentationSettings, SegmentationWorkload, TestSplit};
+use engine::segmentation::{SegmentationSettings, SegmentationWorkload, TestSplit};
 use engine::training::checkpoint::State;
 use engine::workload::{RunContext, Workload};
 use engine_actors::outcome::{Cause, Failure};
-use engine_actors::plan::{Cell, RunPlan, RunTask};
+use engine_actors::plan::RunTask;
 use engine_actors::protocol::{FromWorker, Phase, RunOrder, RunSummary};
-use engine_devices::{DeviceId, DeviceKind, Place};
+use engine_tests::ground::{Ground, last, set};
 use engine_tests::same::assert_same;
 use engine_tracking::csv::MetricsCsv;
 use engine_tracking::{Figure, FigureContent, MetricPoint, Metrics, RunPlace};
 use serde_json::{Value, json};
 
 /// 18 samples in three folds: 12 to train on in steps of 4, 6 to validate on.
+const SAMPLES: usize = 18;
 const STEPS_PER_EPOCH: u64 = 3;
 
 /// Says which message asks the run to stop.
@@ -34,79 +34,15 @@ type StopsAt = fn(&FromWorker) -> bool;
 /// Makes an order one that can not be run.
 type Spoils = fn(&mut RunOrder);
 
-/// A data folder and a place for runs.
-struct Ground {
-    dir: tempfile::TempDir,
-}
-
-impl Ground {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let mut config = SynthConfig::new(dir.path().join("data"));
-        config.samples = 18;
-        config.patch_size = 32;
-        config.regions = 3;
-        synthesise(&config).unwrap();
-        Self { dir }
-    }
-
-    fn order(&self, name: &str, epochs: u32) -> RunOrder {
-        let settings = SegmentationSettings {
-            train_data_dir: self.dir.path().join("data"),
-            test_split: None,
-            fold_method: FoldMethod::Kfold,
-            total_folds: 3,
-            subsample: None,
-            in_memory: false,
-            max_epochs: epochs,
-            early_stopping_patience: 0,
-            num_workers: 1,
-            save_top_k: 1,
-            log_every_n_steps: 1,
-            accumulate_grad_batches: 1,
-            gradient_clip: None,
-            precision: engine::nn::Precision::Single,
-            check_val_every_n_epoch: 1,
-            plot_every_n_val_epochs: 0,
-            checkpoint_every_n_steps: None,
-            weights_from_checkpoint: None,
-            continue_from_checkpoint: None,
-            backend: None,
-        };
-        let hyperparameters = json!({
-            "model_encoder": "resnet18",
-            "batch_size": 4,
-            "focal_loss_alpha": 0.9,
-            "augment": ["D4", "RandomBrightnessContrast"],
-        });
-        let plan = RunPlan {
-            run_name: name.into(),
-            run_id: "abcd1234".into(),
-            run_dir: self.dir.path().join(name),
-            cv_name: None,
-            tune_name: None,
-            cell: Cell { fold: 0, seed: 42 },
-            task: RunTask::Fit,
-            hyperparameters: hyperparameters.as_object().unwrap().clone(),
-            settings: Arc::new(serde_json::to_value(settings).unwrap()),
-        };
-        let place = Place {
-            device: DeviceId::new(DeviceKind::Cpu, 0),
-            kind: DeviceKind::Cpu,
-            index: 0,
-            token: None,
-            cores: Vec::new(),
-            threads: 1,
-            lock: None,
-        };
-        RunOrder { plan, grant: place.into(), attempt: 1, goes_on: false }
-    }
-}
-
-fn set(order: &mut RunOrder, key: &str, value: Value) {
-    let settings = Arc::make_mut(&mut order.plan.settings);
-    assert!(settings.get(key).is_some(), "no setting is called {key}");
-    settings[key] = value;
+fn order_on(ground: &Ground, name: &str, epochs: u32) -> RunOrder {
+    let settings = SegmentationSettings { in_memory: false, save_top_k: 1, ..ground.settings(epochs) };
+    let hyperparameters = json!({
+        "model_encoder": "resnet18",
+        "batch_size": 4,
+        "focal_loss_alpha": 0.9,
+        "augment": ["D4", "RandomBrightnessContrast"],
+    });
+    ground.order(name, &settings, &hyperparameters, 1)
 }
 
 /// What a run said, and how it ended.
@@ -185,19 +121,15 @@ fn checkpoints(order: &RunOrder) -> Vec<String> {
     names
 }
 
-fn last(order: &RunOrder) -> PathBuf {
-    order.plan.run_dir.join("checkpoints/last")
-}
-
 fn same_file(a: &Path, b: &Path, file: &str) -> bool {
     std::fs::read(a.join(file)).unwrap() == std::fs::read(b.join(file)).unwrap()
 }
 
 #[test]
 fn the_same_seed_gives_the_same_bits_and_another_seed_others() {
-    let ground = Ground::new();
-    let first = ground.order("first", 2);
-    let mut second = ground.order("second", 2);
+    let ground = Ground::new(SAMPLES);
+    let first = order_on(&ground, "first", 2);
+    let mut second = order_on(&ground, "second", 2);
     // Order never depends on the number of loading threads, nor on whether samples are kept.
     set(&mut second, "num_workers", json!(3));
     set(&mut second, "in_memory", json!(true));
@@ -207,15 +139,15 @@ fn the_same_seed_gives_the_same_bits_and_another_seed_others() {
     assert_eq!(a.bits(), b.bits());
     assert!(same_file(&last(&first), &last(&second), "weights.safetensors"));
 
-    let mut third = ground.order("third", 1);
+    let mut third = order_on(&ground, "third", 1);
     third.plan.cell.seed = 21;
     assert_ne!(run(&third).bits()[..9], a.bits()[..9]);
 }
 
 #[test]
 fn a_run_logs_every_metric_where_it_belongs() {
-    let ground = Ground::new();
-    let mut order = ground.order("run", 3);
+    let ground = Ground::new(SAMPLES);
+    let mut order = order_on(&ground, "run", 3);
     set(&mut order, "check_val_every_n_epoch", json!(2));
     set(&mut order, "log_every_n_steps", json!(2));
     let told = run(&order);
@@ -266,10 +198,10 @@ fn keep(order: &RunOrder, told: &Told) {
 
 #[test]
 fn a_stopped_run_that_goes_on_ends_as_if_it_had_never_stopped() {
-    let ground = Ground::new();
+    let ground = Ground::new(SAMPLES);
     let order = |folder: &str, log_every: u32| {
-        let mut order = ground.order("run", 3);
-        order.plan.run_dir = ground.dir.path().join(format!("{folder}-{log_every}"));
+        let mut order = order_on(&ground, "run", 3);
+        order.plan.run_dir = ground.path().join(format!("{folder}-{log_every}"));
         set(&mut order, "log_every_n_steps", json!(log_every));
         order
     };
@@ -310,14 +242,43 @@ fn a_stopped_run_that_goes_on_ends_as_if_it_had_never_stopped() {
     }
 }
 
+/// What is dropped follows from the place in the training, which the checkpoint has: two batches make a step, so that a stop lies
+/// between the right two.
+#[test]
+fn a_network_that_drops_channels_goes_on_as_if_it_had_never_stopped() {
+    let ground = Ground::new(SAMPLES);
+    let order = |folder: &str| {
+        let mut order = order_on(&ground, "run", 3);
+        order.plan.run_dir = ground.path().join(folder);
+        order.plan.hyperparameters.insert("model_arch".into(), json!("PSPNet"));
+        order.plan.hyperparameters.insert("batch_size".into(), json!(2));
+        set(&mut order, "accumulate_grad_batches", json!(2));
+        order
+    };
+    let whole = order("whole");
+    let uninterrupted = run(&whole);
+    keep(&whole, &uninterrupted);
+    let mut order = order("in-an-epoch");
+    let stopped = run_until(&order, |message| matches!(message, FromWorker::Progress(_)));
+    assert!(stopped.summary().stopped);
+    keep(&order, &stopped);
+    assert!(State::read(&last(&order)).unwrap().step < uninterrupted.summary().steps);
+    order.attempt = 2;
+    order.goes_on = true;
+    let resumed = run(&order);
+    assert_eq!(as_bits(&resumed.summary().metrics), as_bits(&uninterrupted.summary().metrics));
+    keep(&order, &resumed);
+    assert_same(&whole.plan.run_dir, &order.plan.run_dir);
+}
+
 /// The engine is killed after a checkpoint, and all that was logged behind it comes anew.
 #[test]
 fn what_was_logged_behind_the_checkpoint_gives_way_to_what_is_logged_anew() {
-    let ground = Ground::new();
-    let whole = ground.order("run", 3);
+    let ground = Ground::new(SAMPLES);
+    let whole = order_on(&ground, "run", 3);
     keep(&whole, &run(&whole));
-    let mut order = ground.order("run", 3);
-    order.plan.run_dir = ground.dir.path().join("killed");
+    let mut order = order_on(&ground, "run", 3);
+    order.plan.run_dir = ground.path().join("killed");
     run_until(&order, |message| matches!(message, FromWorker::Validated { .. }));
     // As if it had gone on, and nothing of it but rows were left.
     let mut csv = MetricsCsv::create(&order.plan.run_dir.join("metrics.csv")).unwrap();
@@ -338,17 +299,17 @@ fn what_was_logged_behind_the_checkpoint_gives_way_to_what_is_logged_anew() {
 
 #[test]
 fn a_run_can_continue_from_the_checkpoint_of_another() {
-    let ground = Ground::new();
-    let short = ground.order("short", 1);
+    let ground = Ground::new(SAMPLES);
+    let short = order_on(&ground, "short", 1);
     run(&short).summary();
-    let mut long = ground.order("long", 2);
+    let mut long = order_on(&ground, "long", 2);
     set(&mut long, "continue_from_checkpoint", json!(last(&short)));
     let told = run(&long);
     let points = told.points();
     assert_eq!((points[0].epoch, points[0].step), (1, STEPS_PER_EPOCH + 1));
     assert_eq!(told.summary().steps, 2 * STEPS_PER_EPOCH);
 
-    let mut other = ground.order("other", 2);
+    let mut other = order_on(&ground, "other", 2);
     set(&mut other, "continue_from_checkpoint", json!(last(&short)));
     other.plan.hyperparameters.insert("model_encoder".into(), json!("resnet34"));
     let refused = run(&other);
@@ -362,9 +323,9 @@ fn a_run_can_continue_from_the_checkpoint_of_another() {
 
 #[test]
 fn only_the_best_checkpoints_and_the_last_stay() {
-    let ground = Ground::new();
+    let ground = Ground::new(SAMPLES);
     for (kept, expected) in [(0, 1), (2, 3), (-1, 5)] {
-        let mut order = ground.order(&format!("kept{kept}"), 4);
+        let mut order = order_on(&ground, &format!("kept{kept}"), 4);
         set(&mut order, "save_top_k", json!(kept));
         let told = run(&order);
         let names = checkpoints(&order);
@@ -381,10 +342,10 @@ fn only_the_best_checkpoints_and_the_last_stay() {
 
 #[test]
 fn training_goes_on_while_a_checkpoint_is_written_and_changes_nothing_of_it() {
-    let ground = Ground::new();
-    let short = ground.order("short", 1);
+    let ground = Ground::new(SAMPLES);
+    let short = order_on(&ground, "short", 1);
     run(&short).summary();
-    let mut long = ground.order("long", 2);
+    let mut long = order_on(&ground, "long", 2);
     set(&mut long, "save_top_k", json!(-1));
     let (validated, hears) = std::sync::mpsc::sync_channel(1);
     let (hears, waited) = (Mutex::new(hears), Arc::new(AtomicBool::new(false)));
@@ -423,8 +384,8 @@ fn training_goes_on_while_a_checkpoint_is_written_and_changes_nothing_of_it() {
 
 #[test]
 fn a_checkpoint_that_can_not_be_written_fails_the_run_that_trains_on_meanwhile() {
-    let ground = Ground::new();
-    let mut order = ground.order("refused", 50);
+    let ground = Ground::new(SAMPLES);
+    let mut order = order_on(&ground, "refused", 50);
     set(&mut order, "save_top_k", json!(0));
     // A file where the folder would be filled.
     let in_the_way = order.plan.run_dir.join("checkpoints/.writing-last");
@@ -444,9 +405,9 @@ fn a_checkpoint_that_can_not_be_written_fails_the_run_that_trains_on_meanwhile()
 
 #[test]
 fn gradients_are_clipped_before_each_step_and_a_loose_bound_changes_nothing() {
-    let ground = Ground::new();
+    let ground = Ground::new(SAMPLES);
     let clipped = |name: &str, clip: Option<Value>| {
-        let mut order = ground.order(name, 1);
+        let mut order = order_on(&ground, name, 1);
         if let Some(clip) = clip {
             Arc::make_mut(&mut order.plan.settings)["gradient_clip"] = clip;
         }
@@ -465,9 +426,9 @@ fn gradients_are_clipped_before_each_step_and_a_loose_bound_changes_nothing() {
 
 #[test]
 fn in_mixed_precision_a_run_computes_otherwise_and_keeps_its_weights_in_32_bits() {
-    let ground = Ground::new();
+    let ground = Ground::new(SAMPLES);
     let in_precision = |name: &str, backend: &str| {
-        let mut order = ground.order(name, 1);
+        let mut order = order_on(&ground, name, 1);
         let settings = Arc::make_mut(&mut order.plan.settings);
         settings["precision"] = json!("bf16-mixed");
         settings["backend"] = json!(backend);
@@ -479,7 +440,7 @@ fn in_mixed_precision_a_run_computes_otherwise_and_keeps_its_weights_in_32_bits(
     if !BackendName::Tch.is_compiled_in() {
         return engine_tests::skipped("mixed precision, which needs libtorch");
     }
-    let single = run(&ground.order("single", 1));
+    let single = run(&order_on(&ground, "single", 1));
     let (mixed, order) = in_precision("mixed", "tch");
     let (ours, theirs) = (mixed.summary().metrics["train/loss"], single.summary().metrics["train/loss"]);
     assert!(
@@ -498,8 +459,8 @@ fn in_mixed_precision_a_run_computes_otherwise_and_keeps_its_weights_in_32_bits(
 
 #[test]
 fn patience_ends_a_run_that_does_not_improve() {
-    let ground = Ground::new();
-    let mut order = ground.order("patient", 60);
+    let ground = Ground::new(SAMPLES);
+    let mut order = order_on(&ground, "patient", 60);
     set(&mut order, "early_stopping_patience", json!(2));
     // At a rate so small nothing moves but the running statistics, and those settle.
     order.plan.hyperparameters.insert("learning_rate".into(), json!(1e-30));
@@ -519,8 +480,8 @@ fn patience_ends_a_run_that_does_not_improve() {
 
 #[test]
 fn a_run_that_tests_trains_on_all_that_is_not_held_out_and_tests_its_best_weights() {
-    let ground = Ground::new();
-    let mut order = ground.order("final", 2);
+    let ground = Ground::new(SAMPLES);
+    let mut order = order_on(&ground, "final", 2);
     order.plan.task = RunTask::FitAndTest;
     let refused = run(&order);
     assert_eq!(refused.failure().cause, Cause::Configuration, "{:?}", refused.failure());
@@ -535,11 +496,11 @@ fn a_run_that_tests_trains_on_all_that_is_not_held_out_and_tests_its_best_weight
     assert!(train < 18 && train == val, "{train} and {val} samples");
     let best = told.summary().best_checkpoint.clone().unwrap();
 
-    let mut test = ground.order("test", 2);
+    let mut test = order_on(&ground, "test", 2);
     test.plan.settings = Arc::clone(&order.plan.settings);
     test.plan.task = RunTask::Test { checkpoint: best };
     let tested = run(&test);
-    assert_eq!(tested.summary().metrics.len(), 11);
+    assert_eq!(tested.summary().metrics.len(), 17);
     for (name, value) in &tested.summary().metrics {
         assert!(name.starts_with("test/"), "{name}");
         assert_eq!(told.summary().metrics[name].to_bits(), value.to_bits(), "{name}");
@@ -548,8 +509,8 @@ fn a_run_that_tests_trains_on_all_that_is_not_held_out_and_tests_its_best_weight
 
 #[test]
 fn a_loss_that_is_not_finite_ends_the_run_and_leaves_the_checkpoints() {
-    let ground = Ground::new();
-    let mut order = ground.order("diverging", 1);
+    let ground = Ground::new(SAMPLES);
+    let mut order = order_on(&ground, "diverging", 1);
     run(&order).summary();
     let path = last(&order).join("state.json");
     let mut state: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -570,8 +531,8 @@ fn a_loss_that_is_not_finite_ends_the_run_and_leaves_the_checkpoints() {
 
 #[test]
 fn what_can_not_be_run_says_so_before_anything_is_written() {
-    let ground = Ground::new();
-    let refusals: [(&str, Spoils); 6] = [
+    let ground = Ground::new(SAMPLES);
+    let refusals: [(&str, Spoils); 8] = [
         ("batch_size", |order| drop(order.plan.hyperparameters.insert("batch_size".into(), json!(13)))),
         ("Unet", |order| drop(order.plan.hyperparameters.insert("model_arch".into(), json!("Unett")))),
         ("resnet", |order| {
@@ -580,19 +541,26 @@ fn what_can_not_be_run_says_so_before_anything_is_written() {
         ("imagenet", |order| {
             drop(order.plan.hyperparameters.insert("model_encoder_weights".into(), json!("imagenet")));
         }),
+        ("at least 128, not 32 x 32", |order| {
+            drop(order.plan.hyperparameters.insert("model_arch".into(), json!("pan")));
+        }),
+        ("at least 2 images, not 1", |order| {
+            drop(order.plan.hyperparameters.insert("model_arch".into(), json!("DeepLabV3")));
+            drop(order.plan.hyperparameters.insert("batch_size".into(), json!(1)));
+        }),
         ("max-epochs", |order| set(order, "max_epochs", json!(0))),
         ("learning_rat", |order| drop(order.plan.hyperparameters.insert("learning_rat".into(), json!(1)))),
     ];
     for (word, spoil) in refusals {
-        let mut order = ground.order("refused", 1);
+        let mut order = order_on(&ground, "refused", 1);
         spoil(&mut order);
         let told = run(&order);
         assert_eq!(told.failure().cause, Cause::Configuration, "{word}: {:?}", told.failure());
         assert!(told.failure().message.contains(word), "{word}: {:?}", told.failure());
         assert!(!last(&order).exists(), "{word}");
     }
-    let mut order = ground.order("refused", 1);
-    set(&mut order, "train_data_dir", json!(ground.dir.path().join("nowhere")));
+    let mut order = order_on(&ground, "refused", 1);
+    set(&mut order, "train_data_dir", json!(ground.path().join("nowhere")));
     let told = run(&order);
     assert_eq!(told.failure().cause, Cause::Data);
     assert!(told.failure().message.contains("nowhere"), "{:?}", told.failure());
@@ -619,14 +587,18 @@ fn pictures(figures: &[Figure], order: &RunOrder) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn a_run_draws_the_same_samples_every_so_many_validations_and_at_the_end() {
-    let ground = Ground::new();
-    let mut order = ground.order("drawing", 3);
+    let ground = Ground::new(SAMPLES);
+    let mut order = order_on(&ground, "drawing", 3);
     set(&mut order, "plot_every_n_val_epochs", json!(2));
     let told = run(&order);
-    let figures = drawn(&told);
+    let all = drawn(&told);
+    let (beginning, figures) = all.split_at(2);
+    let begun: Vec<_> =
+        beginning.iter().map(|figure| (figure.name.as_str(), figure.epoch, figure.step)).collect();
+    assert_eq!(begun, [("data/distribution", 0, 0), ("data/augmentations", 0, 0)]);
     let places: Vec<(&str, u32, u64)> =
         figures.iter().map(|figure| (figure.name.as_str(), figure.epoch, figure.step)).collect();
-    let names = ["val/roc", "val/precision_recall", "val/confusion_matrix", "val/samples"];
+    let names = ["val/roc", "val/precision_recall", "val/confusion_matrix", "val/samples", "val/charts"];
     let expected: Vec<(&str, u32, u64)> = [1, 2]
         .iter()
         .flat_map(|epoch| names.map(|name| (name, *epoch, u64::from(*epoch + 1) * STEPS_PER_EPOCH)))
@@ -634,14 +606,14 @@ fn a_run_draws_the_same_samples_every_so_many_validations_and_at_the_end() {
     assert_eq!(places, expected);
 
     // The last confusion matrix is that of the last validation's values.
-    let FigureContent::ConfusionMatrix { classes, counts } = &figures[6].content else { panic!() };
+    let FigureContent::ConfusionMatrix { classes, counts } = &figures[7].content else { panic!() };
     assert_eq!(classes, &["negative", "positive"]);
     let [[tn, fp], [fn_, tp]] = [[counts[0][0], counts[0][1]], [counts[1][0], counts[1][1]]];
     let metrics = &told.summary().metrics;
     let iou = if tp == 0 { 0.0 } else { tp as f64 / (tp + fp + fn_) as f64 };
     assert_eq!(metrics["val/JaccardIndex"], iou);
     assert!(tn + fp + fn_ + tp <= 6 * 32 * 32);
-    let FigureContent::Roc(lines) = &figures[4].content else { panic!() };
+    let FigureContent::Roc(lines) = &figures[5].content else { panic!() };
     let area: f64 = lines[0]
         .x
         .windows(2)
@@ -650,52 +622,80 @@ fn a_run_draws_the_same_samples_every_so_many_validations_and_at_the_end() {
         .sum();
     assert_eq!(metrics["val/AUROC"].to_bits(), area.to_bits());
 
-    let found = pictures(&figures, &order);
-    let samples = found.len() / 2;
+    let found = pictures(figures, &order);
+    let charts = ["roc", "precision_recall", "confusion_matrix", "regions", "learning_curves"];
+    let samples = found.len() / 2 - charts.len();
     assert!((1..=6).contains(&samples), "{samples} samples");
-    let of_epoch =
-        |epoch: usize| (0..samples).map(move |place| format!("figures/val_samples_epoch{epoch}/{place}.png"));
+    let of_epoch = |epoch: usize| {
+        let samples = (0..samples).map(move |place| format!("figures/val_samples_epoch{epoch}/{place}.png"));
+        samples.chain(charts.map(move |name| format!("figures/val_charts_epoch{epoch}/{name}.png")))
+    };
     let expected: Vec<String> = [1, 2].into_iter().flat_map(of_epoch).collect();
     assert_eq!(found.iter().map(|(place, _)| place.clone()).collect::<Vec<_>>(), expected);
     for (place, bytes) in &found {
         assert_eq!(&bytes[..8], b"\x89PNG\r\n\x1a\n", "{place}");
         let side = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
-        assert_eq!((side(16), side(20)), (4 * 32 + 3 * 2, 32), "{place}");
+        // Panels of 32 pixels are shown eight times as large.
+        let expected =
+            if place.contains("samples") { (4 * 256 + 2 * 12 + 3 * 8, 58 + 256 + 34) } else { (800, 600) };
+        assert_eq!((side(16), side(20)), expected, "{place}");
     }
     // Nothing else was left there.
     let folders: Vec<_> =
         std::fs::read_dir(order.plan.run_dir.join("figures/val_samples_epoch2")).unwrap().collect();
     assert_eq!(folders.len(), samples);
-    assert!(order.plan.run_dir.join("figures/val_curves.json").is_file());
+    let read = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(order.plan.run_dir.join("figures").join(name)).unwrap())
+            .unwrap()
+    };
+    // The table by region is of the same pixels as the curves.
+    let (curves, regions) = (read("val_curves.json"), read("val_regions.json"));
+    let tp: u64 = regions["regions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["true_positives"].as_u64().unwrap())
+        .sum();
+    assert_eq!(curves["cmx_counts"][1][1].as_u64(), Some(tp), "{curves} {regions}");
+    assert_eq!((&regions["all"]["samples"], &regions["epoch"]), (&json!(6), &curves["epoch"]));
+    assert_eq!(read("data_distribution.json")["fold"], json!(order.plan.cell.fold));
 
     // The same run draws the same pixels, and drawing changes nothing that is trained.
-    let mut again = ground.order("again", 3);
+    let mut again = order_on(&ground, "again", 3);
     set(&mut again, "plot_every_n_val_epochs", json!(2));
     let told_again = run(&again);
-    assert_eq!(pictures(&drawn(&told_again), &again), found);
-    let undrawn = run(&ground.order("undrawn", 3));
+    assert_eq!(pictures(&drawn(&told_again)[2..], &again), found);
+    let undrawn = run(&order_on(&ground, "undrawn", 3));
     assert_eq!(undrawn.bits(), told.bits());
     assert!(drawn(&undrawn).is_empty());
 }
 
 #[test]
 fn a_test_is_drawn_once_and_a_figure_that_can_not_be_written_is_a_warning() {
-    let ground = Ground::new();
-    let mut order = ground.order("final", 1);
+    let ground = Ground::new(SAMPLES);
+    let mut order = order_on(&ground, "final", 1);
     order.plan.task = RunTask::FitAndTest;
     set(&mut order, "test_split", json!(TestSplit::Random(0.3)));
     set(&mut order, "plot_every_n_val_epochs", json!(1));
     let told = run(&order);
     let figures = drawn(&told);
     let names: Vec<&str> = figures.iter().map(|figure| figure.name.as_str()).collect();
-    let of = |prefix: &str| {
-        ["roc", "precision_recall", "confusion_matrix", "samples"].map(|name| format!("{prefix}/{name}"))
+    let of = |prefix: &str, own: &[&str]| {
+        let charts = ["roc", "precision_recall", "confusion_matrix"];
+        let names = charts.iter().chain(own).chain(&["samples", "charts"]);
+        names.map(|name| format!("{prefix}/{name}")).collect::<Vec<_>>()
     };
-    assert_eq!(names, [of("val"), of("test")].concat());
-    assert!(!pictures(&figures[4..], &order).is_empty());
+    let instances = ["instance_precision_recall", "instance_confusion_matrix"];
+    let begun = ["data/distribution", "data/augmentations"].map(str::to_owned).to_vec();
+    let expected = [begun, of("val", &[]), of("test", &instances)].concat();
+    assert_eq!(names, expected);
+    assert!(!pictures(&figures[7..], &order).is_empty());
+    let measured: Vec<&String> =
+        told.summary().metrics.keys().filter(|name| name.starts_with("test/Instance")).collect();
+    assert_eq!(measured.len(), 6, "{measured:?}");
 
     // A file where the folder of figures should be.
-    let mut order = ground.order("refused", 1);
+    let mut order = order_on(&ground, "refused", 1);
     set(&mut order, "plot_every_n_val_epochs", json!(1));
     std::fs::create_dir_all(&order.plan.run_dir).unwrap();
     std::fs::write(order.plan.run_dir.join("figures"), "in the way").unwrap();
@@ -709,10 +709,8 @@ fn a_test_is_drawn_once_and_a_figure_that_can_not_be_written_is_a_warning() {
             _ => None,
         })
         .collect();
-    assert_eq!(warnings.len(), 2, "{warnings:?}");
-    assert!(
-        warnings[0].contains("val_curves.json") && warnings[1].contains("val_samples_epoch0"),
-        "{warnings:?}"
-    );
+    let files = ["data_distribution.json", "val_curves.json", "val_samples_epoch0"];
+    assert_eq!(warnings.len(), files.len(), "{warnings:?}");
+    assert!(warnings.iter().zip(files).all(|(warning, file)| warning.contains(file)), "{warnings:?}");
     assert_eq!(drawn(&told).len(), 3, "charts need no disk");
 }

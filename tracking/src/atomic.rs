@@ -144,11 +144,22 @@ pub fn clear_leftovers(folder: &Path) -> io::Result<usize> {
     refused.map_or(Ok(removed), Err)
 }
 
-/// Whether there is a process of this number on this machine. One that can not be asked is there.
+/// Whether there is a process of this number on this machine. One that can not be asked is there; one that has ended and only
+/// waits for its parent to take note is not.
 #[must_use]
 pub fn is_alive(pid: u32) -> bool {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
-    !matches!(test_kill_process(pid), Err(Errno::SRCH))
+    !matches!(test_kill_process(pid), Err(Errno::SRCH)) && !has_ended(pid)
+}
+
+/// Whether the kernel says that nothing of the process runs any more. Where it does not tell, it is not so.
+///
+/// # Sources
+/// Linux, proc_pid_stat(5): the state stands behind the name, which is in parentheses and may hold any others.
+fn has_ended(pid: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    let state = stat.rsplit_once(") ").and_then(|(_, behind)| behind.chars().next());
+    matches!(state, Some('Z' | 'X'))
 }
 
 fn fill_aside<T, E: From<AtomicError>>(
@@ -258,6 +269,18 @@ mod tests {
     fn io_error(path: &Path) -> impl Fn(io::Error) -> AtomicError {
         let path = path.to_owned();
         move |source| AtomicError::Sync { path: path.clone(), source }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_process_that_ended_is_not_alive_though_its_parent_has_not_looked() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let stat = format!("/proc/{}/stat", child.id());
+        while !fs::read_to_string(&stat).unwrap().contains(") Z ") {
+            std::thread::yield_now();
+        }
+        assert!(!is_alive(child.id()) && is_alive(std::process::id()));
+        assert!(child.wait().unwrap().success());
     }
 
     #[test]

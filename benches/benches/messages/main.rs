@@ -12,6 +12,7 @@
 
 mod actors;
 mod channels;
+mod evaluation;
 mod files;
 mod load;
 mod records;
@@ -87,6 +88,8 @@ fn measure(id: &'static str, session: &mut Session) {
         ("record", _) => records::record(id, session),
         ("search", _) => search::trials(id, session),
         ("step", _) => step::share(id, session),
+        ("metrics", _) => evaluation::instances(id, session),
+        ("figures", _) => evaluation::charts(id, session),
         ("load", _) => load::open_loop(id, session),
         ("tune", _) => tune::of_noop_runs(id, session),
         _ => panic!("{id} has no bench"),

@@ -5,7 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "what it is for")]
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -21,11 +21,15 @@ use engine::models::SegmentationModel;
 use engine::nn::{
     BatchNorm2d, Bias, Conv2d, ConvGeometry, Initializer, WeightInit, relu, upsample_nearest_and_join,
 };
-use engine::training::{AdamW, AdamWConfig};
+use engine::training::{Optimizer, OptimizerConfig};
+use engine_devices::DeviceKind;
+use engine_devices::worker::computing_environment;
 use serde_json::json;
 
 const USAGE: &str =
     "bench-step [--model unet-resnet18|small] [--backend NAME] [--threads N] [--warmup N] [--steps N]";
+/// Set in the process that measures.
+const MEASURES: &str = "BENCH_STEP_MEASURES";
 /// Share of positive pixels.
 const POSITIVE: f64 = 0.3;
 
@@ -62,11 +66,31 @@ fn parsed<T: FromStr>(name: &str, value: &str) -> Result<T, String> {
 }
 
 fn main() -> ExitCode {
+    if std::env::var_os(MEASURES).is_none() {
+        return as_a_worker_does();
+    }
     match Options::read().and_then(|options| bench(&options)) {
         Ok(line) => {
             println!("{line}");
             ExitCode::SUCCESS
         }
+        Err(error) => {
+            println!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measures in a process with a worker's environment: its libraries read it as they start.
+fn as_a_worker_does() -> ExitCode {
+    let ended = std::env::current_exe().and_then(|program| {
+        let mut command = Command::new(program);
+        command.args(std::env::args_os().skip(1)).env(MEASURES, "1");
+        command.envs(computing_environment(DeviceKind::Cpu)).status()
+    });
+    match ended {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
         Err(error) => {
             println!("{error}");
             ExitCode::FAILURE
@@ -91,13 +115,13 @@ fn bench(options: &Options) -> Result<serde_json::Value, String> {
                 .into_iter()
                 .filter(|info| info.is_trained)
                 .map(|info| (info.id, info.name));
-            let optimizer = AdamW::new(AdamWConfig::default(), names.collect());
+            let optimizer = Optimizer::new(OptimizerConfig::default(), names.collect());
             times(model, optimizer, [8, 6, 128, 128], &device, options, SegmentationModel::forward)?
         }
         "small" => {
             let model = SmallUnet::new(&mut Initializer::new(42, &device));
             let names = model.trained().into_iter().map(|id| (id, id.to_string())).collect();
-            let optimizer = AdamW::new(AdamWConfig::default(), names);
+            let optimizer = Optimizer::new(OptimizerConfig::default(), names);
             times(model, optimizer, [4, 3, 128, 128], &device, options, SmallUnet::forward)?
         }
         other => return Err(format!("no model is called {other}; {USAGE}")),
@@ -115,7 +139,7 @@ fn bench(options: &Options) -> Result<serde_json::Value, String> {
 
 fn times<M: Module>(
     mut model: M,
-    mut optimizer: AdamW,
+    mut optimizer: Optimizer,
     shape: [usize; 4],
     device: &Device,
     options: &Options,

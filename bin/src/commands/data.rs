@@ -1,4 +1,4 @@
-//! `engine data validate` and `engine data synth`.
+//! `engine data validate` and `engine data synth`; `engine data build` is in a file of its own.
 
 use std::path::PathBuf;
 
@@ -16,6 +16,7 @@ pub fn run(matches: &ArgMatches, style: Style) -> Result<Code, Failure> {
     match matches.subcommand() {
         Some(("validate", given)) => check(given, style),
         Some(("synth", given)) => synth(given, style),
+        Some(("build", given)) => super::build::run(given, style),
         _ => Ok(Code::Usage),
     }
 }

@@ -1,11 +1,16 @@
 //! One function a command.
 
+mod build;
 mod config;
 mod data;
 mod devices;
+mod export;
 mod jobs;
 mod journal;
+mod models;
+mod predict;
 mod sync;
+mod test;
 mod train;
 
 pub use self::jobs::on_job;
@@ -27,8 +32,11 @@ pub fn run(matches: &ArgMatches) -> Result<Code, Failure> {
         Some(("status", given)) => jobs::status(given, style),
         Some(("attach", given)) => jobs::attach(given, style),
         Some(("cancel", given)) => jobs::cancel(given, style),
-        Some(("test", given)) => train::test(given, style),
+        Some(("test", given)) => test::run(given, style),
+        Some(("predict", given)) => predict::run(given, style),
+        Some(("export", given)) => export::run(given, style),
         Some(("devices", given)) => devices::run(given, style),
+        Some(("models", given)) => models::run(given, style),
         Some(("sync", given)) => sync::run(given, style),
         Some(("journal", given)) => journal::run(given, style),
         Some(("data", given)) => data::run(given, style),
@@ -55,4 +63,9 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 
 fn configured(given: &ArgMatches, level: Level) -> Result<EngineConfig, Failure> {
     Ok(EngineConfig::new(&resolved(given)?, level)?)
+}
+
+/// Numbers of an argument, none where it is not given.
+fn numbers(given: &ArgMatches, name: &str) -> Vec<f32> {
+    given.get_many(name).into_iter().flatten().copied().collect()
 }

@@ -1,6 +1,5 @@
-//! `engine train`, `cv`, `tune` and `test`.
+//! `engine train`, `cv` and `tune`.
 
-use clap::ArgMatches;
 use engine::config::{Command as Level, EngineConfig};
 use engine::failures::{FailureReport, failures};
 use engine::segmentation::jobs;
@@ -15,7 +14,7 @@ use crate::job::{Call, Ended, follow, print_result, print_result_with};
 use crate::tables;
 
 /// The engine this process is to build; `None` in a process that follows another, once it has followed to the end.
-fn joined(config: &EngineConfig) -> Result<Option<EngineBuilder>, Failure> {
+pub(super) fn joined(config: &EngineConfig) -> Result<Option<EngineBuilder>, Failure> {
     match jobs::builder(config)?.join()? {
         Part::Lead(builder) => Ok(Some(builder)),
         Part::Follow(follower) => {
@@ -47,16 +46,6 @@ pub fn train(config: &EngineConfig, mut call: Call) -> Result<Code, Failure> {
     let request = jobs::run(config)?;
     call.warnings = jobs::notes(config, Level::Train);
     let ended = follow(builder.build()?, call, config, |engine| engine.train(request))?;
-    Ok(report_run(ended))
-}
-
-pub fn test(given: &ArgMatches, style: Style) -> Result<Code, Failure> {
-    let config = super::configured(given, Level::Test)?;
-    interrupt::outlive_terminal()?;
-    let Some(builder) = joined(&config)? else { return Ok(Code::Done) };
-    let request = jobs::test(&config)?;
-    let call = Call { style, detached: None, warnings: jobs::notes(&config, Level::Test) };
-    let ended = follow(builder.build()?, call, &config, |engine| engine.train(request))?;
     Ok(report_run(ended))
 }
 
@@ -94,7 +83,7 @@ pub fn tune(config: &EngineConfig, mut call: Call) -> Result<Code, Failure> {
     Ok(print_result_with(ended, code, beside, |tune| tune_text(tune, failed.as_ref(), &shown)))
 }
 
-fn report_run(ended: Ended<RunOutcome>) -> Code {
+pub(super) fn report_run(ended: Ended<RunOutcome>) -> Code {
     let code = match ended.outcome.status {
         Status::Complete | Status::Unstable => Code::Done,
         _ => Code::NotFinished,

@@ -25,6 +25,21 @@ const WAITING: (&str, &str) = ("GOMP_SPINCOUNT", "10000");
 /// OpenMP 5.2, section 21.7, `OMP_WAIT_POLICY`; LLVM/OpenMP runtimes, `KMP_BLOCKTIME`.
 const WAITING_IS_CHOSEN: [&str; 3] = [WAITING.0, "OMP_WAIT_POLICY", "KMP_BLOCKTIME"];
 
+/// What the C library's allocator keeps of what was freed: all that a step needs again in the next. Left alone it hands large
+/// blocks back to the system and has them given anew, page by page, each a fault: a tenth of a step. The peak stays the same;
+/// a worker holds on to it until it ends. docs/performance.md has the figures.
+///
+/// # Sources
+/// glibc manual, Malloc Tunable Parameters: `M_MMAP_THRESHOLD`, `M_TRIM_THRESHOLD`. Bytes.
+const ALLOCATOR: [(&str, &str); 2] =
+    [("MALLOC_MMAP_THRESHOLD_", "1073741824"), ("MALLOC_TRIM_THRESHOLD_", "4294967296")];
+
+/// With which a user says how memory is kept.
+///
+/// # Sources
+/// glibc manual, Memory Allocation Tunables.
+const ALLOCATOR_IS_CHOSEN: [&str; 3] = [ALLOCATOR[0].0, ALLOCATOR[1].0, "GLIBC_TUNABLES"];
+
 /// By which drivers and batch systems say which GPUs a process may use: a worker is told anew. An outer
 /// `ROCR_VISIBLE_DEVICES` stays, because the indices that the worker is told count within it.
 const MASKS: [&str; 3] = ["CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL"];
@@ -71,7 +86,7 @@ pub(super) fn set_up(command: &mut Command, place: &Place) {
     for variable in THREAD_VARIABLES {
         command.env(variable, place.threads.to_string());
     }
-    command.envs(waiting(place.kind, |name| std::env::var_os(name).is_some()));
+    command.envs(computing_environment(place.kind));
     if place.kind != DeviceKind::Cuda {
         command.envs(NO_GPU);
     }
@@ -80,10 +95,20 @@ pub(super) fn set_up(command: &mut Command, place: &Place) {
     }
 }
 
-/// What a worker on such a device is told about waiting: on a GPU nothing, its host threads are few.
-fn waiting(kind: DeviceKind, is_set: impl Fn(&str) -> bool) -> Option<(&'static str, &'static str)> {
-    let is_chosen = WAITING_IS_CHOSEN.into_iter().any(is_set);
-    (kind == DeviceKind::Cpu && !is_chosen).then_some(WAITING)
+/// Variables with which arithmetic on such a device is fastest, read by its libraries as a process starts: how threads wait, and
+/// what the allocator keeps. What this process' own environment says about either stays. None for a GPU, whose host does little.
+pub fn computing_environment(kind: DeviceKind) -> Vec<(&'static str, &'static str)> {
+    chosen_environment(kind, |name| std::env::var_os(name).is_some())
+}
+
+fn chosen_environment(kind: DeviceKind, is_set: impl Fn(&str) -> bool) -> Vec<(&'static str, &'static str)> {
+    if kind != DeviceKind::Cpu {
+        return Vec::new();
+    }
+    let is_free = |chosen: &[&str]| !chosen.iter().any(|name| is_set(name));
+    let waiting = is_free(&WAITING_IS_CHOSEN).then_some(WAITING);
+    let allocator = is_free(&ALLOCATOR_IS_CHOSEN).then_some(ALLOCATOR);
+    waiting.into_iter().chain(allocator.into_iter().flatten()).collect()
 }
 
 #[cfg(test)]
@@ -123,12 +148,19 @@ mod tests {
     }
 
     #[test]
-    fn threads_of_a_cpu_slice_spin_shortly_unless_the_user_says_how_they_wait() {
-        assert_eq!(waiting(DeviceKind::Cpu, |_| false), Some(("GOMP_SPINCOUNT", "10000")));
+    fn a_cpu_slice_computes_at_its_fastest_unless_the_user_says_how() {
+        let names = |is_set: &dyn Fn(&str) -> bool| -> Vec<&str> {
+            chosen_environment(DeviceKind::Cpu, is_set).into_iter().map(|(name, _)| name).collect()
+        };
+        let (waiting, allocator) = (["GOMP_SPINCOUNT"], ["MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"]);
+        assert_eq!(names(&|_| false), [&waiting[..], &allocator].concat());
         for chosen in ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"] {
-            assert_eq!(waiting(DeviceKind::Cpu, |name| name == chosen), None, "{chosen}");
+            assert_eq!(names(&|name| name == chosen), allocator, "{chosen}");
         }
-        assert_eq!(waiting(DeviceKind::Cuda, |_| false), None);
+        for chosen in ["MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"] {
+            assert_eq!(names(&|name| name == chosen), waiting, "{chosen}");
+        }
+        assert_eq!(chosen_environment(DeviceKind::Cuda, |_| false), []);
     }
 
     #[test]

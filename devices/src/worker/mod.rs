@@ -25,6 +25,7 @@ mod warm;
 mod wire;
 
 pub use attach::{attach_process, is_worker_process};
+pub use environment::computing_environment;
 pub use error::{AttachError, LaunchError, PortError, SendError};
 pub use group::{
     FollowError, Follower, GroupLauncher, Heard, Judge, Lead, Patience, ReservedPort, SessionError, Whose,

@@ -1,6 +1,8 @@
 use std::collections::{BTreeMap, HashSet};
 
-use super::{AugmentError, Augmentation, Pipeline, key};
+use proptest::prelude::*;
+
+use super::{AugmentError, Augmentation, Pipeline, Symmetry, key};
 
 const SIDE: usize = 6;
 
@@ -154,4 +156,34 @@ fn an_unknown_name_is_answered_with_the_nearest() {
     assert!(text.ends_with("Posterize, did you mean `RandomRotate90`?"), "{text}");
     let error = Pipeline::parse(&["Solarize".into()]).unwrap_err();
     assert!(matches!(error, AugmentError::Unknown { nearest: None, .. }));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever is listed, and in whatever order: labels move, all as one of the eight symmetries moves them, and none is changed,
+    /// dropped or blended with its neighbour; the same key does the same again.
+    #[test]
+    fn no_augmentation_makes_a_label_another(
+        names in prop::collection::vec(prop::sample::select(Augmentation::ALL.to_vec()), 0..7),
+        number in any::<u64>(),
+        labels in prop::collection::vec(0..3_u8, SIDE * SIDE),
+    ) {
+        let names: Vec<&str> = names.into_iter().map(Augmentation::name).collect();
+        let pipeline = pipeline(&names);
+        let augmented = || {
+            let mut image: Vec<f32> = labels.iter().chain(&labels).map(|&label| f32::from(label)).collect();
+            let mut mask = labels.clone();
+            pipeline.apply(&mut image, &mut mask, (2, SIDE, SIDE), number).unwrap();
+            (image.into_iter().map(f32::to_bits).collect::<Vec<_>>(), mask)
+        };
+        let (image, mask) = augmented();
+        prop_assert_eq!((image, mask.clone()), augmented());
+        let moved = (0..8).any(|symmetry| {
+            let mut mask = labels.clone();
+            Symmetry::of(symmetry).apply(&mut mask, SIDE, SIDE);
+            mask == augmented().1
+        });
+        prop_assert!(moved, "{names:?} made {mask:?} of {labels:?}");
+    }
 }

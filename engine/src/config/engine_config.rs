@@ -13,6 +13,7 @@ use super::options::{Command, Group};
 use super::reader::{Reader, without_repetition};
 use super::resolve::{Origin, Resolved, ResolvedOption};
 use super::value::OptionValue;
+use crate::loss::LossFormula;
 use crate::names::check_name;
 use crate::resume::Resume;
 use crate::segmentation::settings::{
@@ -421,6 +422,9 @@ impl Reader<'_> {
             if let OptionValue::Float(number) = option.value {
                 check_range(&name, number).map_err(|expected| option.refused(expected))?;
             }
+            if let ("loss", OptionValue::Text(text)) = (option.spec.key, &option.value) {
+                text.parse::<LossFormula>().map_err(|error| option.refused(error.to_string()))?;
+            }
             if option.spec.key == "bands" && option.value != OptionValue::Absent {
                 self.different("bands")?;
             }
@@ -554,6 +558,7 @@ mod tests {
         {
             assert_eq!(settings(&format!("precision = {name:?}")).precision, precision);
         }
+        assert_eq!(settings("precision = 32").precision, Precision::Single);
         // So that jobs from before there was a choice go on.
         let written = serde_json::to_value(settings("")).unwrap();
         assert_eq!((written.get("precision"), written.get("gradient_clip")), (None, None));

@@ -130,6 +130,12 @@ pub(super) fn check_range(name: &str, value: f64) -> Result<(), &'static str> {
         "gamma" => (value > 0.0 && value <= 1.0, "greater than 0 and at most 1"),
         "focal_loss_alpha" => ((0.0..=1.0).contains(&value), "from 0 to 1, or none"),
         "focal_loss_gamma" => (value >= 0.0 && value.is_finite(), "a finite number of at least 0"),
+        "bce_pos_weight" => (value > 0.0 && value.is_finite(), "a finite number greater than 0"),
+        "tversky_alpha" | "tversky_beta" | "weight_decay" | "warmup_epochs" | "min_learning_rate" => {
+            (value >= 0.0 && value.is_finite(), "a finite number of at least 0")
+        }
+        "momentum" => ((0.0..1.0).contains(&value), "from 0 to below 1"),
+        "plateau_factor" => (value > 0.0 && value < 1.0, "greater than 0 and below 1"),
         "batch_size" => (value >= 1.0, "an integer of at least 1"),
         _ => (true, ""),
     };
@@ -241,6 +247,25 @@ mod tests {
     }
 
     #[test]
+    fn losses_optimizers_and_schedules_are_searched_over_as_any_other_value() {
+        let losses = vec![json!("focal"), json!("0.5*bce + 0.5*dice"), json!("lovasz")];
+        let space = |losses: Vec<Value>| {
+            SearchSpace::new([
+                ("loss".to_owned(), Distribution::Choice(losses)),
+                ("optimizer".to_owned(), Distribution::Choice(vec![json!("adamw"), json!("sgd")])),
+                ("nesterov".to_owned(), Distribution::Choice(vec![json!(true), json!(false)])),
+                ("weight_decay".to_owned(), Distribution::Choice(vec![json!("auto"), json!(0.1)])),
+            ])
+            .unwrap()
+        };
+        let corners = check_space(space(losses.clone())).unwrap().corners();
+        let read: Vec<_> = corners.iter().map(|corner| check_hyperparameters(corner).unwrap()).collect();
+        assert!(read.iter().any(|one| one.loss.terms().len() == 2 && one.weight_decay.is_none()));
+        let error = check_space(space([losses, vec![json!("tverski")]].concat())).unwrap_err().to_string();
+        assert!(error.contains("loss can not be \"tverski\"") && error.contains("mean tversky?"), "{error}");
+    }
+
+    #[test]
     fn a_list_of_names_in_a_space_is_pointed_out_as_a_choice() {
         let flips = Distribution::Choice(vec![json!("HorizontalFlip"), json!("Blur")]);
         let space = SearchSpace::new([("augment".to_owned(), flips)]).unwrap();
@@ -259,6 +284,11 @@ mod tests {
             (json!({"gamma": 1.5}), "at most 1"),
             (json!({"focal_loss_alpha": -0.5}), "from 0 to 1"),
             (json!({"augment": "D4"}), "augment can not be \"D4\""),
+            (json!({"loss": "0.5*bce + dise"}), "there is no `dise`; did you mean dice?"),
+            (json!({"optimizer": "sdg"}), "`adamw`, `adam`, `sgd`"),
+            (json!({"schedule": "linear"}), "`cosine`, `onecycle`, `plateau`"),
+            (json!({"momentum": 1.0}), "from 0 to below 1"),
+            (json!({"plateau_factor": 1}), "below 1"),
         ] {
             let error = check_hyperparameters(&map(&given)).unwrap_err().to_string();
             assert!(error.contains(needle), "{error}");
@@ -286,7 +316,8 @@ mod tests {
     #[test]
     fn a_space_is_checked_for_names_that_are_not_there() {
         for (name, value, needle) in [
-            ("model_encoder", json!("resnet19"), "resnet18, resnet34, resnet50; did you mean resnet18?"),
+            ("model_encoder", json!("resnet19"), "resnet18, resnet34, resnet50, "),
+            ("model_encoder", json!("resnet19"), "; did you mean resnet18?"),
             ("model_arch", json!("Vnet"), "did you mean Unet?"),
             ("augment", json!(["D4", "Blru"]), "did you mean Blur?"),
         ] {

@@ -3,7 +3,7 @@
 //! The command line, its help and defaults, the environment names, the look-up in the file and `engine config show`
 //! are all made from [`options`]; nothing else lists them.
 
-use Command::{Cv, DataValidate, Devices, Jobs, Test, Train, Tune};
+use Command::{Cv, DataValidate, Devices, Jobs, Predict, Test, Train, Tune};
 
 /// What the options are grouped by, for help and display; groups mean nothing in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -56,6 +56,8 @@ pub enum Command {
     Tune,
     /// `engine test`
     Test,
+    /// `engine predict`
+    Predict,
     /// `engine data validate`
     DataValidate,
     /// `engine devices`
@@ -171,7 +173,7 @@ pub(crate) const READ_AS: &[(&str, &str, &str)] = &[
 
 const EVERY: &[Command] = &[Train, Cv, Tune, Test, DataValidate];
 const MODEL: &[Command] = &[Train, Cv, Tune, Test];
-const PLACED: &[Command] = &[Train, Cv, Tune, Test, Devices];
+const PLACED: &[Command] = &[Train, Cv, Tune, Test, Predict, Devices];
 const FIT: &[Command] = &[Train, Cv, Tune];
 
 const COUNT: i64 = u32::MAX as i64;
@@ -217,7 +219,7 @@ const OPTIONS: &[OptionSpec] = &[
         Kind::Path,
         "Settings, TOML or YAML; config.toml in the working directory is read if it is there",
     )
-    .only(&[Train, Cv, Tune, Test, DataValidate, Devices, Jobs]),
+    .only(&[Train, Cv, Tune, Test, Predict, DataValidate, Devices, Jobs]),
     data("train-data-dir", Kind::Path, "Folder with config.toml, data.zarr and metadata.parquet [required]"),
     data(
         "data-split-method",
@@ -262,7 +264,7 @@ const OPTIONS: &[OptionSpec] = &[
         Group::Run,
         "checkpoint",
         Kind::Path,
-        "Checkpoint to test: a folder under a run's checkpoints [required]",
+        "Checkpoint to test: a folder under a run's checkpoints [required, or --from]",
     )
     .only(&[Test]),
     spec(Group::Run, "fold", AT_LEAST_0, "Fold to validate on, from 0").default("0").only(&[Train]),
@@ -317,9 +319,13 @@ const OPTIONS: &[OptionSpec] = &[
     )
     .default("32-true")
     .only(MODEL),
-    training("weights-from-checkpoint", Kind::Path, "Start from the weights of this checkpoint")
-        .absent("none")
-        .only(MODEL),
+    training(
+        "weights-from-checkpoint",
+        Kind::Path,
+        "Start from these weights: a checkpoint, a run's folder, a .safetensors or PyTorch file",
+    )
+    .absent("none")
+    .only(MODEL),
     training(
         "continue-from-checkpoint",
         Kind::Path,
@@ -329,12 +335,52 @@ const OPTIONS: &[OptionSpec] = &[
     .only(&[Train]),
     hyperparameter("model-arch", Kind::Text, "Architecture").default("Unet"),
     hyperparameter("model-encoder", Kind::Text, "Encoder").default("resnet34"),
-    hyperparameter("model-encoder-weights", Kind::Text, "Pretrained encoder weights").absent("none"),
+    hyperparameter(
+        "model-encoder-weights",
+        Kind::Text,
+        "Pretrained encoder weights: a file, or imagenet for those in the folder of ENGINE_WEIGHTS_DIR",
+    )
+    .absent("none"),
     hyperparameter("augment", Kind::List, "Augmentations in order of application").absent("none"),
-    hyperparameter("learning-rate", Kind::Float, "Learning rate of AdamW").default("1e-3"),
-    hyperparameter("gamma", Kind::Float, "Factor of the learning rate per epoch").default("0.9"),
+    hyperparameter("learning-rate", Kind::Float, "Learning rate: of the first epoch, or the schedule's highest")
+        .default("1e-3"),
+    hyperparameter("gamma", Kind::Float, "Factor of the learning rate per epoch, of schedule exponential")
+        .default("0.9"),
+    hyperparameter(
+        "loss",
+        Kind::Text,
+        "focal, bce, dice, jaccard, tversky, lovasz, or a weighted sum: \"0.5*bce + 0.5*dice\"",
+    )
+    .default("focal"),
     hyperparameter("focal-loss-alpha", Kind::Float, "Weight of the positive class").absent("none"),
     hyperparameter("focal-loss-gamma", Kind::Float, "Focusing exponent of the focal loss").default("2.0"),
+    hyperparameter("bce-pos-weight", Kind::Float, "Weight of positive pixels in loss bce").default("1.0"),
+    hyperparameter("tversky-alpha", Kind::Float, "Weight of false positives in loss tversky").default("0.5"),
+    hyperparameter("tversky-beta", Kind::Float, "Weight of false negatives in loss tversky").default("0.5"),
+    hyperparameter("optimizer", Kind::Choice(&["adamw", "adam", "sgd"]), "What takes the steps")
+        .default("adamw"),
+    hyperparameter("weight-decay", Kind::Float, "Weight decay; auto = 0.01 for adamw, 0 for adam and sgd")
+        .absent("auto"),
+    hyperparameter("momentum", Kind::Float, "Momentum of sgd").default("0.9"),
+    hyperparameter("nesterov", Kind::Bool, "Whether the momentum of sgd is Nesterov's").default("false"),
+    hyperparameter(
+        "schedule",
+        Kind::Choice(&["exponential", "cosine", "onecycle", "plateau", "constant"]),
+        "How the learning rate changes",
+    )
+    .default("exponential"),
+    hyperparameter("warmup-epochs", Kind::Float, "Epochs, or parts of one, that schedule cosine warms up over")
+        .default("0.0"),
+    hyperparameter("min-learning-rate", Kind::Float, "Least learning rate of schedules cosine and plateau")
+        .default("0.0"),
+    hyperparameter("plateau-factor", Kind::Float, "Factor of the learning rate, of schedule plateau")
+        .default("0.1"),
+    hyperparameter(
+        "plateau-patience",
+        AT_LEAST_0,
+        "Validations without improvement that schedule plateau lets pass",
+    )
+    .default("2"),
     hyperparameter("batch-size", AT_LEAST_1, "Samples per batch, on each device of the run").default("8"),
     logging("artifact-dir", Kind::Path, "Folder for everything that is written")
         .default("artifacts")

@@ -61,7 +61,8 @@ pub(super) fn from_text(spec: &OptionSpec, text: &str) -> Result<OptionValue, Ex
     }
 }
 
-/// Reads a value of the file, whose type must be the option's: no number as a text.
+/// Reads a value of the file, whose type must be the option's: no number as a text, but where it is one of the names to choose
+/// from (`precision = 32`).
 pub(super) fn from_node(spec: &OptionSpec, node: &Node) -> Result<OptionValue, Expected> {
     let is_word = |text: &String| matches!(spec.kind, Kind::IntOr { word, .. } if text == word);
     let is_absent = |text: &String| spec.absent.is_some_and(|word| text.eq_ignore_ascii_case(word));
@@ -76,6 +77,9 @@ pub(super) fn from_node(spec: &OptionSpec, node: &Node) -> Result<OptionValue, E
         | (Node::Bool(_), Kind::Bool)
         | (Node::Int(_), Kind::Int { .. } | Kind::IntOr { .. } | Kind::Float)
         | (Node::Float(_), Kind::Float) => from_items(spec, item(node).into_iter().collect()),
+        (Node::Int(value), Kind::Choice(names)) if names.contains(&value.to_string().as_str()) => {
+            Ok(OptionValue::Text(value.to_string()))
+        }
         (Node::Text(text), Kind::IntOr { .. }) if is_word(text) => Ok(OptionValue::Text(text.clone())),
         _ => Err(format!("{}, not {}", expected(spec), node.kind())),
     }

@@ -6,6 +6,7 @@ use super::config::FolderConfig;
 use super::error::DataError;
 use super::geometry::Footprint;
 use super::metadata::Metadata;
+use super::raster::Epsg;
 use super::zarr::SampleArray;
 use crate::augment::Symmetry;
 use crate::folds::{FoldError, SampleTable};
@@ -164,6 +165,11 @@ impl DataFolder {
     /// Where each sample lies on the ground, if the folder says so.
     pub fn footprints(&self) -> Option<&[Option<Footprint>]> {
         self.metadata.footprints.as_deref()
+    }
+
+    /// The reference system of the footprints, where the folder numbers it.
+    pub fn epsg(&self) -> Option<Epsg> {
+        self.metadata.epsg
     }
 
     /// Decodes and checks one sample.

@@ -44,6 +44,16 @@ impl Footprint {
         (self.min, self.max)
     }
 
+    /// Whether it is a rectangle along the axes: every corner at an end of both.
+    pub fn is_upright(&self) -> bool {
+        let [ring] = self.rings.as_slice() else { return false };
+        let reach = self.reach();
+        let at_end = |point: &[f64; 2]| {
+            (0..2).all(|axis| (point[axis] - self.min[axis]).min(self.max[axis] - point[axis]).abs() <= reach)
+        };
+        ring.len() == 5 && ring.iter().all(at_end) && (0..2).all(|axis| self.min[axis] < self.max[axis])
+    }
+
     /// Whether the two overlap or touch.
     pub fn meets(&self, other: &Self) -> bool {
         let reach = self.reach().max(other.reach());
@@ -206,12 +216,17 @@ impl Reader<'_> {
 
 /// The axis-parallel rectangle between two corners as well-known binary.
 pub(super) fn rectangle_wkb(min: [f64; 2], max: [f64; 2]) -> Vec<u8> {
-    let corners = [min, [max[0], min[1]], max, [min[0], max[1]], min];
+    quadrilateral_wkb([min, [max[0], min[1]], max, [min[0], max[1]]])
+}
+
+/// Four corners, one after another around it, as well-known binary.
+pub(super) fn quadrilateral_wkb(corners: [[f64; 2]; 4]) -> Vec<u8> {
     let mut wkb = vec![1u8];
     for count in [3u32, 1, 5] {
         wkb.extend(count.to_le_bytes());
     }
-    wkb.extend(corners.iter().flatten().flat_map(|value| value.to_le_bytes()));
+    let ring = corners.iter().chain(corners.first());
+    wkb.extend(ring.flatten().flat_map(|value| value.to_le_bytes()));
     wkb
 }
 
@@ -233,6 +248,15 @@ mod tests {
         assert!(a.meets(&square(2.0, 2.0, 1.0)) && square(2.0, 2.0, 1.0).meets(&a), "contained");
         assert!(!a.meets(&square(10.1, 0.0, 10.0)), "apart");
         assert!(!a.meets(&square(10.1, 10.1, 10.0)), "apart at the corner");
+    }
+
+    #[test]
+    fn a_rectangle_along_the_axes_is_told_from_a_turned_one() {
+        assert!(square(3.0, 4.0, 10.0).is_upright());
+        let of = |corners| Footprint::from_wkb(&quadrilateral_wkb(corners)).unwrap().unwrap();
+        assert!(of([[0.0, 0.0], [0.0, 2.0], [5.0, 2.0], [5.0, 0.0]]).is_upright());
+        assert!(!of([[0.0, 1.0], [1.0, 2.0], [2.0, 1.0], [1.0, 0.0]]).is_upright());
+        assert!(!of([[0.0, 0.0], [0.1, 2.0], [5.1, 2.0], [5.0, 0.0]]).is_upright());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use parquet::errors::ParquetError;
 
 use super::error::DataError;
 use super::geometry::Footprint;
+use super::raster::Epsg;
 use crate::folds::SampleTable;
 
 /// What `metadata.parquet` says.
@@ -22,6 +23,8 @@ pub(super) struct Metadata {
     pub(super) table: SampleTable,
     /// One a row, or `None` if the table has no geometry.
     pub(super) footprints: Option<Vec<Option<Footprint>>>,
+    /// The reference system of the footprints, where the table numbers it.
+    pub(super) epsg: Option<Epsg>,
 }
 
 impl Metadata {
@@ -49,7 +52,9 @@ impl Metadata {
         let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file)).map_err(damaged)?;
         parquet_guard::check(builder.metadata(), bytes.len()).map_err(damaged)?;
         let schema = builder.schema().clone();
-        let geometry = geometry_column(&schema, builder.metadata().file_metadata().key_value_metadata());
+        let notes = builder.metadata().file_metadata().key_value_metadata();
+        let geometry = geometry_column(&schema, notes);
+        let epsg = reference_system(notes);
         let mut wanted = vec!["sample_id", "region", "empty"];
         wanted.extend(geometry.as_deref());
         let mask = ProjectionMask::roots(
@@ -85,7 +90,7 @@ impl Metadata {
             Some(name) => column(&name)?.map(|column| footprints(&column, path)).transpose()?.flatten(),
             None => None,
         };
-        Ok(Self { table, footprints })
+        Ok(Self { table, footprints, epsg })
     }
 }
 
@@ -97,9 +102,7 @@ fn geometry_column(
     schema: &Schema,
     notes: Option<&Vec<parquet::file::metadata::KeyValue>>,
 ) -> Option<String> {
-    let note =
-        notes.into_iter().flatten().find(|note| note.key == "geo").and_then(|note| note.value.as_deref());
-    let name = match note.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok()) {
+    let name = match geo_note(notes) {
         Some(note) => {
             let name = note.get("primary_column")?.as_str()?.to_owned();
             let encoding =
@@ -109,6 +112,25 @@ fn geometry_column(
         None => "geometry".to_owned(),
     };
     schema.field_with_name(&name).is_ok().then_some(name)
+}
+
+fn geo_note(notes: Option<&Vec<parquet::file::metadata::KeyValue>>) -> Option<serde_json::Value> {
+    let note = notes.into_iter().flatten().find(|note| note.key == "geo")?;
+    serde_json::from_str(note.value.as_deref()?).ok()
+}
+
+/// The EPSG number of the geometries' reference system: of the PROJJSON there, else what [`build`](super::build) notes.
+fn reference_system(notes: Option<&Vec<parquet::file::metadata::KeyValue>>) -> Option<Epsg> {
+    let note = geo_note(notes)?;
+    if let Some(code) = note.pointer("/engine/epsg") {
+        let is_projected = note.pointer("/engine/is_projected")?.as_bool()?;
+        return Some(Epsg { code: u16::try_from(code.as_u64()?).ok()?, is_projected });
+    }
+    let name = note.get("primary_column")?.as_str()?;
+    let crs = note.get("columns")?.get(name)?.get("crs")?;
+    let is_epsg = crs.pointer("/id/authority")?.as_str()? == "EPSG";
+    let code = u16::try_from(crs.pointer("/id/code")?.as_u64()?).ok()?;
+    is_epsg.then(|| Epsg { code, is_projected: crs.get("type").is_some_and(|kind| kind == "ProjectedCRS") })
 }
 
 /// Strings of any layout, or integers written out.

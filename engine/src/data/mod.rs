@@ -13,8 +13,11 @@
 //! - `DATA-1` the order of samples depends on seed and epoch alone, never on the number of threads; shards take turns in it.
 //! - `DATA-2` no sample reaches training with a value of x that is not finite or a label other than 0, 1, 2.
 //! - `DATA-3` an epoch that is dropped loads no further sample; a loader that is dropped with its epochs leaves no thread behind.
-//! - `DATA-4` a synthetic folder appears whole or not at all.
+//! - `DATA-4` a folder that is synthesised or built appears whole or not at all.
 
+mod arrays;
+mod aside;
+mod build;
 mod config;
 mod error;
 mod fingerprint;
@@ -22,16 +25,22 @@ mod folder;
 mod geometry;
 mod loader;
 mod metadata;
+mod raster;
 mod shard;
 mod synth;
 mod validate;
 mod zarr;
 
+pub use build::{BuildError, BuildProgress, BuildReport, BuildRequest, build};
 pub use error::DataError;
 pub use fingerprint::fingerprint;
 pub use folder::{DataFolder, Sample};
 pub use geometry::Footprint;
 pub use loader::{Batch, EpochIter, Loader, LoaderConfig};
+pub use raster::{
+    Affine, ENDINGS, Epsg, Georeference, MAX_ROW_BYTES, Raster, RasterError, RasterRows, TiffImage,
+    TiffValue, TiffWriter,
+};
 pub use shard::{Remainder, Shard};
 pub use synth::{SynthConfig, SynthReport, synthesise};
 pub use validate::{

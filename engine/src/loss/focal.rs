@@ -1,24 +1,10 @@
 //! Binary focal loss.
 
-use burn::tensor::activation::log_sigmoid;
 use burn::tensor::{Int, Tensor};
 
-/// Target of a pixel that counts for nothing.
-const IGNORED: i32 = 2;
-/// Target of a pixel of the class.
-const POSITIVE: i32 = 1;
-
-/// Why a loss has no value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum LossError {
-    /// Every pixel is ignored, so there is no mean.
-    #[error("every pixel of the batch is ignored (target 2), so there is nothing to average")]
-    NothingToAverage,
-    /// The device did not hand the pixel count back.
-    #[error("the number of pixels cannot be read from the device")]
-    Unreadable,
-}
+use super::error::LossError;
+use super::pixels::Pixels;
+use super::sums::LossSums;
 
 /// Focal loss with its two settings.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,25 +13,6 @@ pub struct FocalLoss {
     pub alpha: Option<f64>,
     /// Focusing exponent; 0 is binary cross-entropy.
     pub gamma: f64,
-}
-
-/// A loss as sum and count, both on the device, so that passes add up exactly.
-#[derive(Debug, Clone)]
-pub struct LossSums {
-    /// Sum over the pixels that count, `[1]`.
-    pub total: Tensor<1>,
-    /// How many pixels count, `[1]`.
-    pub pixels: Tensor<1>,
-}
-
-impl LossSums {
-    /// Mean over the pixels that count, `[1]`; 0, with zero gradients, if none does.
-    ///
-    /// This is the training loss: a batch of nothing but ignored pixels teaches nothing and costs no
-    /// look at the device to find out.
-    pub fn mean(&self) -> Tensor<1> {
-        self.total.clone() / self.pixels.clone().clamp_min(1.0)
-    }
 }
 
 impl FocalLoss {
@@ -62,18 +29,21 @@ impl FocalLoss {
     /// # Sources
     /// Lin et al. 2017, Focal Loss for Dense Object Detection, eq. 5.
     pub fn sums(&self, logits: Tensor<3>, target: Tensor<3, Int>) -> LossSums {
-        let positive = target.clone().equal_elem(POSITIVE);
-        let ignored = target.equal_elem(IGNORED);
-        let z = logits.clone().mask_where(positive.clone().bool_not(), logits.neg());
-        let entropy = log_sigmoid(z.clone()).neg();
+        let pixels = Pixels::new(logits, target);
+        LossSums::of_pixels(self.total(&pixels), pixels.counted())
+    }
+
+    /// Sum over the pixels that count, `[1]`.
+    pub(super) fn total(&self, pixels: &Pixels) -> Tensor<1> {
+        let z = pixels.margins();
+        let entropy = Pixels::entropy(z.clone());
         let focus = (entropy.clone() + z).mul_scalar(-self.gamma).exp();
         let mut loss = focus * entropy;
         if let Some(alpha) = self.alpha {
-            let weight = loss.full_like(1.0 - alpha).mask_fill(positive, alpha);
+            let weight = loss.full_like(1.0 - alpha).mask_fill(pixels.positive.clone(), alpha);
             loss = loss * weight;
         }
-        let pixels = ignored.clone().bool_not().int().sum().float();
-        LossSums { total: loss.mask_fill(ignored, 0.0).sum(), pixels }
+        pixels.sum(loss)
     }
 }
 

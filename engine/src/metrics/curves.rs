@@ -153,12 +153,16 @@ impl ThresholdCounts {
 
     /// Area under the precision-recall curve by steps; what is NaN on the curve counts as 0.
     pub fn average_precision(&self) -> f64 {
-        let PrecisionRecallCurve { precision, recall, .. } = self.precision_recall();
-        let [precision, recall] = [precision, recall].map(|values| -> Vec<f64> {
-            values.into_iter().map(|value| if value.is_nan() { 0.0 } else { value }).collect()
-        });
-        recall.windows(2).zip(precision).map(|(recall, precision)| (recall[0] - recall[1]) * precision).sum()
+        area_by_steps(&self.precision_recall())
     }
+}
+
+/// Area under a precision-recall curve by steps; what is NaN on the curve counts as 0.
+pub(super) fn area_by_steps(curve: &PrecisionRecallCurve) -> f64 {
+    let [precision, recall] = [&curve.precision, &curve.recall].map(|values| -> Vec<f64> {
+        values.iter().map(|value| if value.is_nan() { 0.0 } else { *value }).collect()
+    });
+    recall.windows(2).zip(precision).map(|(recall, precision)| (recall[0] - recall[1]) * precision).sum()
 }
 
 /// The thresholds between two values that a guess may look at beyond them: every number lies above the first and none

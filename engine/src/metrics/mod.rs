@@ -8,6 +8,8 @@ mod confusion;
 mod curves;
 mod device;
 mod evaluation;
+mod instances;
+mod regions;
 
 pub use confusion::ConfusionCounts;
 pub(crate) use confusion::THRESHOLD;
@@ -15,6 +17,11 @@ pub use curves::{PrecisionRecallCurve, RocCurve, THRESHOLDS, ThresholdCounts, th
 pub use device::DeviceCounts;
 pub(crate) use evaluation::probabilities;
 pub use evaluation::{CurveData, EvaluationCounts, FLAT_COUNTS};
+pub use instances::{
+    BoundaryCounts, InstanceCounter, InstanceCounts, InstanceCurveData, InstanceEvaluation, MATCH_IOU,
+    boundary_pixels,
+};
+pub use regions::{RegionCounts, RegionRow, RegionTable};
 
 /// Target of a negative pixel.
 pub(super) const NEGATIVE: u8 = 0;

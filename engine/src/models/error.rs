@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::input::InputNeeds;
+
 /// Why a model cannot be built or its weights not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -26,9 +28,80 @@ pub enum ModelError {
         /// The one it resembles, if any.
         nearest: Option<&'static str>,
     },
+    /// The encoder takes no images of this size.
+    #[error(
+        "`{encoder}` attends within windows and takes images whose height and width are multiples of {multiple_of}, \
+         not {height} x {width}; take patches of {} x {}, or another encoder",
+        nearest[0], nearest[1]
+    )]
+    EncoderImageSize {
+        /// The encoder.
+        encoder: &'static str,
+        /// Height of the images.
+        height: usize,
+        /// Their width.
+        width: usize,
+        /// What both are multiples of.
+        multiple_of: usize,
+        /// The smallest size that holds such images.
+        nearest: [usize; 2],
+    },
+    /// The architecture wants larger features than the encoder can yield.
+    #[error(
+        "`{encoder}` cannot yield its deepest features at 1/{output_stride} of the image's size, as the architecture wants \
+         them; take `Unet` or `UPerNet`, or another encoder"
+    )]
+    EncoderStride {
+        /// The encoder.
+        encoder: &'static str,
+        /// The image's size by that of the features wanted.
+        output_stride: usize,
+    },
     /// A model needs at least one input channel.
     #[error("a model with 0 input channels; name at least one band")]
     NoInputChannels,
+    /// The architecture takes no images of this size.
+    #[error(
+        "`{arch}` takes images whose height and width are multiples of {} and at least {}, not {height} x {width}; \
+         take patches of {} x {}, or architecture `Unet`, which takes any size",
+        needs.multiple_of, needs.at_least, nearest[0], nearest[1]
+    )]
+    ImageSize {
+        /// The architecture.
+        arch: &'static str,
+        /// Height of the images.
+        height: usize,
+        /// Their width.
+        width: usize,
+        /// What it needs.
+        needs: InputNeeds,
+        /// The smallest size that holds such images.
+        nearest: [usize; 2],
+    },
+    /// The architecture can not be trained by batches so small.
+    #[error(
+        "`{arch}` normalises one value an image and channel, so it trains by batches of at least {at_least} images, \
+         not {batch_size}; raise `batch_size`, or take another architecture"
+    )]
+    BatchSize {
+        /// The architecture.
+        arch: &'static str,
+        /// Images of a batch.
+        batch_size: usize,
+        /// The least it trains by.
+        at_least: usize,
+    },
+    /// The encoder has no features at a resolution that the architecture can not do without.
+    #[error(
+        "`{arch}` needs features of every resolution, and this encoder has none at 1/{reduction} of the image's size; \
+         take architecture `Unet`, or another encoder"
+    )]
+    EmptyFeatures {
+        /// The architecture.
+        arch: &'static str,
+        /// The image's size by that of the empty features.
+        reduction: usize,
+    },
     /// The tensors are not those of the model.
     #[error("weights do not fit the model{0}")]
     StateDictMismatch(Box<Mismatch>),

@@ -4,10 +4,11 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::decoders::Decoder;
-use super::encoders::Encoder;
+use super::encoders::{Encoder, EncoderSpec};
 use super::error::ModelError;
 use super::head::SegmentationHead;
-use crate::nn::Initializer;
+use super::input::InputNeeds;
+use crate::nn::{Initializer, Noise, TrainingPass};
 
 /// One class against the rest.
 const CLASSES: usize = 1;
@@ -21,6 +22,8 @@ pub struct SegmentationModel {
     encoder: Encoder,
     decoder: Decoder,
     segmentation_head: SegmentationHead,
+    #[module(skip)]
+    noise: Noise,
 }
 
 impl SegmentationModel {
@@ -31,7 +34,7 @@ impl SegmentationModel {
     /// autodiff.
     ///
     /// # Errors
-    /// [`ModelError`] for an unknown name, or no input channel.
+    /// [`ModelError`] for an unknown name, no input channel, or names that do not go together.
     pub fn build(
         arch: &str,
         encoder: &str,
@@ -39,15 +42,38 @@ impl SegmentationModel {
         seed: u64,
         device: &Device,
     ) -> Result<Self, ModelError> {
+        Self::made_by(arch, encoder, in_channels, Initializer::new(seed, device))
+    }
+
+    /// The tensors a model would have, without drawing them or taking memory for them.
+    ///
+    /// # Errors
+    /// As for [`SegmentationModel::build`].
+    pub fn outline(
+        arch: &str,
+        encoder: &str,
+        in_channels: usize,
+        device: &Device,
+    ) -> Result<Vec<super::ParameterInfo>, ModelError> {
+        let model = Self::made_by(arch, encoder, in_channels, Initializer::outline(device))?;
+        Ok(model.parameter_infos())
+    }
+
+    fn made_by(
+        arch: &str,
+        encoder: &str,
+        in_channels: usize,
+        mut init: Initializer,
+    ) -> Result<Self, ModelError> {
         if in_channels == 0 {
             return Err(ModelError::NoInputChannels);
         }
         let arch = Decoder::find(arch)?;
-        let mut init = Initializer::new(seed, device);
-        let encoder = Encoder::build(encoder, in_channels, &mut init)?;
+        let wanted = Decoder::features(arch)?;
+        let encoder = Encoder::build(encoder, EncoderSpec { in_channels, wanted }, &mut init)?;
         let decoder = Decoder::build(arch, encoder.out_channels(), &mut init)?;
         let segmentation_head = SegmentationHead::new(decoder.head(), CLASSES, &mut init);
-        Ok(Self { encoder, decoder, segmentation_head })
+        Ok(Self { encoder, decoder, segmentation_head, noise: init.noise() })
     }
 
     /// Whether [`SegmentationModel::build`] knows both names, without building anything.
@@ -57,6 +83,32 @@ impl SegmentationModel {
     pub fn check_names(arch: &str, encoder: &str) -> Result<(), ModelError> {
         Decoder::find(arch)?;
         Encoder::find(encoder).map(drop)
+    }
+
+    /// What `arch` needs of images and batches.
+    ///
+    /// # Errors
+    /// [`ModelError`] for an unknown name.
+    pub fn input_needs(arch: &str) -> Result<InputNeeds, ModelError> {
+        Decoder::input(Decoder::find(arch)?)
+    }
+
+    /// Whether `arch` takes images of `[height, width]`: ask before [`SegmentationModel::forward`] is given any.
+    ///
+    /// # Errors
+    /// [`ModelError::ImageSize`] if not; [`ModelError`] for an unknown name.
+    pub fn check_image(arch: &str, size: [usize; 2]) -> Result<(), ModelError> {
+        let arch = Decoder::find(arch)?;
+        Decoder::input(arch)?.check_image(arch, size)
+    }
+
+    /// Whether `arch` can be trained by batches of so many images on each device.
+    ///
+    /// # Errors
+    /// [`ModelError::BatchSize`] if not; [`ModelError`] for an unknown name.
+    pub fn check_batch(arch: &str, batch_size: usize) -> Result<(), ModelError> {
+        let arch = Decoder::find(arch)?;
+        Decoder::input(arch)?.check_batch(arch, batch_size)
     }
 
     /// Names of the architectures that can be built.
@@ -73,8 +125,15 @@ impl SegmentationModel {
     /// - `x`: `[batch, in_channels, height, width]`
     /// - returns logits `[batch, 1, height, width]`, before the sigmoid
     ///
-    /// Height and width are free, as in smp's Unet; multiples of 32 waste nothing.
+    /// Which heights and widths an architecture takes, [`SegmentationModel::check_image`] says; of others, layers refuse to be
+    /// joined, and panic. Unet takes all; multiples of 32 waste nothing.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         self.segmentation_head.forward(self.decoder.forward(self.encoder.forward(x)))
+    }
+
+    /// The next forward pass is this one of a training: what its layers draw at random, such as what a dropout drops, follows
+    /// from it alone.
+    pub fn begin_pass(&self, pass: TrainingPass) {
+        self.noise.begin(pass);
     }
 }

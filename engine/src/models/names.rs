@@ -1,5 +1,9 @@
 //! Names of architectures and encoders: matched without regard to case, with a hint when they are not.
 
+use super::decoders::Decoder;
+use super::encoders::Encoder;
+use super::{ModelError, SegmentationModel};
+
 /// The known name equal to `name` but for case.
 pub(super) fn find(name: &str, known: &[&'static str]) -> Option<&'static str> {
     known.iter().copied().find(|candidate| candidate.eq_ignore_ascii_case(name))
@@ -8,6 +12,16 @@ pub(super) fn find(name: &str, known: &[&'static str]) -> Option<&'static str> {
 /// The known name nearest to `name`.
 pub(super) fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
     engine_devices::suggest::nearest(name, known.iter().copied())
+}
+
+impl SegmentationModel {
+    /// Architecture and encoder as smp spells them, whatever their case.
+    ///
+    /// # Errors
+    /// [`ModelError`] for an unknown name.
+    pub fn spelled(arch: &str, encoder: &str) -> Result<(&'static str, &'static str), ModelError> {
+        Ok((Decoder::find(arch)?, Encoder::find(encoder)?))
+    }
 }
 
 #[cfg(test)]

@@ -41,15 +41,12 @@ pub struct ParameterInfo {
 impl SegmentationModel {
     /// Every tensor, in smp's order, `num_batches_tracked` left out.
     pub fn parameter_infos(&self) -> Vec<ParameterInfo> {
-        let mut visitor = Infos::default();
-        self.visit(&mut visitor);
-        visitor.infos
+        infos(self)
     }
 
     /// Number of trained values.
     pub fn parameter_count(&self) -> usize {
-        let trained = self.parameter_infos().into_iter().filter(|info| info.is_trained);
-        trained.map(|info| info.shape.iter().product::<usize>()).sum()
+        count_trained(&self.parameter_infos())
     }
 
     /// Every tensor with its values, in smp's order, `num_batches_tracked` left out.
@@ -57,9 +54,7 @@ impl SegmentationModel {
     /// # Errors
     /// [`ModelError::Unreadable`] if the device does not hand one back.
     pub fn state_dict(&self) -> Result<Vec<NamedTensor>, ModelError> {
-        let mut visitor = Values::default();
-        self.visit(&mut visitor);
-        visitor.tensors.into_iter().collect()
+        named_values(self)
     }
 
     /// The model with these values; order does not matter, every tensor must be there and fit.
@@ -87,8 +82,33 @@ impl SegmentationModel {
         if !mismatch.is_empty() {
             return Err(ModelError::StateDictMismatch(Box::new(mismatch)));
         }
-        Ok(self.map(&mut Loader { path: Path::default(), tensors }))
+        Ok(loaded(self, tensors))
     }
+}
+
+/// A model or a part of it with these tensors in the places of their names.
+pub(super) fn loaded<M: Module>(module: M, tensors: BTreeMap<String, NamedTensor>) -> M {
+    module.map(&mut Loader { path: Path::default(), tensors })
+}
+
+/// Every tensor of a model or a part of it, in smp's order.
+pub(super) fn infos(module: &impl Module) -> Vec<ParameterInfo> {
+    let mut visitor = Infos::default();
+    module.visit(&mut visitor);
+    visitor.infos
+}
+
+/// Every tensor of a model or a part of it with its values, in smp's order.
+pub(super) fn named_values(module: &impl Module) -> Result<Vec<NamedTensor>, ModelError> {
+    let mut visitor = Values::default();
+    module.visit(&mut visitor);
+    visitor.tensors.into_iter().collect()
+}
+
+/// Number of trained values.
+pub(super) fn count_trained(infos: &[ParameterInfo]) -> usize {
+    let trained = infos.iter().filter(|info| info.is_trained);
+    trained.map(|info| info.shape.iter().product::<usize>()).sum()
 }
 
 fn compare(model: &[ParameterInfo], weights: &BTreeMap<String, NamedTensor>) -> Mismatch {
@@ -107,7 +127,8 @@ fn compare(model: &[ParameterInfo], weights: &BTreeMap<String, NamedTensor>) -> 
     mismatch
 }
 
-/// Where a traversal is, in smp's terms: enum variants are no part of a name, and `at_0` is `0`.
+/// Where a traversal is, in smp's terms: enum variants are no part of a name, `at_0` is `0`, and what is in a list whose name
+/// ends in `_` counts from 1 and is written behind that name, `conv2_1`.
 #[derive(Default)]
 struct Path {
     segments: Vec<String>,
@@ -125,9 +146,18 @@ impl Path {
     }
 
     fn name(&self) -> String {
-        let named: Vec<&str> =
-            self.segments.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
-        named.join(".")
+        let mut name = String::new();
+        for segment in self.segments.iter().filter(|segment| !segment.is_empty()) {
+            match segment.parse::<usize>() {
+                Ok(index) if name.ends_with('_') => name.push_str(&(index + 1).to_string()),
+                _ if name.is_empty() => name.push_str(segment),
+                _ => {
+                    name.push('.');
+                    name.push_str(segment);
+                }
+            }
+        }
+        name
     }
 }
 

@@ -6,12 +6,13 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
 
 use super::kernels::laid_out;
+use super::noise::Noise;
 
 /// Distribution a weight is drawn from. `fan` counts the kernel's area.
 ///
 /// # Sources
 /// He et al. 2015, Delving Deep into Rectifiers, eq. 10 and 14; Glorot and Bengio 2010, eq. 16;
-/// `torch.nn.init` for which fan and which gain.
+/// Dosovitskiy et al. 2020, An Image Is Worth 16x16 Words (its code); `torch.nn.init` for which fan and which gain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WeightInit {
@@ -23,7 +24,15 @@ pub enum WeightInit {
     XavierUniform,
     /// Uniform within ± sqrt(1 / fan in): `torch.nn.Conv2d` left alone.
     TorchDefault,
+    /// Normal with variance 2 / area: what [`WeightInit::KaimingNormalFanOut`] is where each channel has its own kernel, if
+    /// the fan out is that of a channel.
+    KaimingNormalDepthwise,
+    /// Normal with deviation 0.02: vision transformers.
+    Normal002,
 }
+
+/// Deviation of [`WeightInit::Normal002`].
+const TRANSFORMER_DEVIATION: f64 = 0.02;
 
 /// Makes the parameters of a model, one after another.
 ///
@@ -34,6 +43,8 @@ pub struct Initializer {
     spare_normal: Option<f64>,
     next_id: u64,
     device: Device,
+    noise: Noise,
+    outlines: bool,
 }
 
 impl Initializer {
@@ -44,23 +55,35 @@ impl Initializer {
             spare_normal: None,
             next_id: 1,
             device: device.clone(),
+            noise: Noise::new(seed),
+            outlines: false,
         }
     }
 
-    /// A trainable convolution kernel `[out, in / groups, height, width]`.
-    pub fn weight(&mut self, shape: [usize; 4], init: WeightInit) -> Param<Tensor<4>> {
-        let area = shape[2] * shape[3];
+    /// One whose parameters have a shape and no values: for naming and counting them. Nothing is drawn, and no memory is
+    /// taken but for running statistics.
+    pub fn outline(device: &Device) -> Self {
+        Self { outlines: true, ..Self::new(0, device) }
+    }
+
+    /// A trainable convolution kernel `[out, in / groups, height, width]`, or a matrix `[out, in]`.
+    pub fn weight<const D: usize>(&mut self, shape: [usize; D], init: WeightInit) -> Param<Tensor<D>> {
+        const { assert!(D >= 2, "a weight has outputs and inputs") };
+        let area: usize = shape[2..].iter().product();
         let fan_in = (shape[1] * area) as f64;
         let fan_out = (shape[0] * area) as f64;
         let count = shape.iter().product();
         let values: Vec<f32> = match init {
+            _ if self.outlines => return self.outlined(shape),
             WeightInit::KaimingNormalFanOut => {
                 let deviation = (2.0 / fan_out).sqrt();
-                (0..count).map(|_| (self.normal() * deviation) as f32).collect()
+                self.normals(count, deviation)
             }
             WeightInit::KaimingUniformFanIn => self.uniform(count, (6.0 / fan_in).sqrt()),
             WeightInit::XavierUniform => self.uniform(count, (6.0 / (fan_in + fan_out)).sqrt()),
             WeightInit::TorchDefault => self.uniform(count, (1.0 / fan_in).sqrt()),
+            WeightInit::KaimingNormalDepthwise => self.normals(count, (2.0 / area as f64).sqrt()),
+            WeightInit::Normal002 => self.normals(count, TRANSFORMER_DEVIATION),
         };
         self.parameter(TensorData::new(values, shape))
     }
@@ -70,10 +93,26 @@ impl Initializer {
         self.parameter(TensorData::new(vec![value; length], [length]))
     }
 
+    /// A trainable vector drawn uniformly within ± `bound`.
+    pub fn uniform_vector(&mut self, length: usize, bound: f64) -> Param<Tensor<1>> {
+        let values = self.uniform(length, bound);
+        self.parameter(TensorData::new(values, [length]))
+    }
+
+    /// What the layers of this model draw from while training.
+    pub fn noise(&self) -> Noise {
+        self.noise.clone()
+    }
+
     /// A vector filled with `value` that is kept with the model, but not trained.
     pub fn buffer(&mut self, length: usize, value: f32) -> RunningState<Tensor<1>> {
         let id = self.id();
         RunningState::with_id(id, Tensor::full([length], value, &self.device))
+    }
+
+    /// A tensor that is computed with, but neither trained nor kept with the model.
+    pub fn table<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
+        Tensor::from_data(TensorData::new(values, shape), &self.device)
     }
 
     /// The flag that lets a layer behave as in training.
@@ -82,9 +121,22 @@ impl Initializer {
     }
 
     fn parameter<const D: usize>(&mut self, data: TensorData) -> Param<Tensor<D>> {
+        if self.outlines {
+            let shape = std::array::from_fn(|dimension| data.shape()[dimension]);
+            return self.outlined(shape);
+        }
         let mut param = Param::from_tensor(laid_out(Tensor::from_data(data, &self.device)));
         param.id = self.id();
         param
+    }
+
+    /// A parameter that comes to be, at zero, if anybody asks for its values.
+    fn outlined<const D: usize>(&mut self, shape: [usize; D]) -> Param<Tensor<D>> {
+        let zeros = move |device: &Device, is_trained: bool| {
+            let zeros = Tensor::zeros(shape, device);
+            if is_trained { zeros.require_grad() } else { zeros }
+        };
+        Param::uninitialized(self.id(), zeros, self.device.clone(), true, shape.into())
     }
 
     fn id(&mut self) -> ParamId {
@@ -100,6 +152,10 @@ impl Initializer {
 
     fn uniform(&mut self, count: usize, bound: f64) -> Vec<f32> {
         (0..count).map(|_| ((2.0 * self.unit() - 1.0) * bound) as f32).collect()
+    }
+
+    fn normals(&mut self, count: usize, deviation: f64) -> Vec<f32> {
+        (0..count).map(|_| (self.normal() * deviation) as f32).collect()
     }
 
     /// Standard normal by Box and Muller's transform, two at a time.
@@ -138,6 +194,8 @@ mod tests {
             (WeightInit::KaimingUniformFanIn, (6.0_f64 / 144.0 / 3.0).sqrt()),
             (WeightInit::XavierUniform, (6.0_f64 / 720.0 / 3.0).sqrt()),
             (WeightInit::TorchDefault, (1.0_f64 / 144.0 / 3.0).sqrt()),
+            (WeightInit::KaimingNormalDepthwise, (2.0_f64 / 9.0).sqrt()),
+            (WeightInit::Normal002, 0.02),
         ];
         for (init, expected) in cases {
             let got = deviation(&drawn(init, 3));

@@ -29,10 +29,14 @@ pub struct BatchNorm2d {
     running_mean: RunningState<Tensor<1>>,
     running_var: RunningState<Tensor<1>>,
     training: Param<Flag>,
+    #[module(skip)]
+    epsilon: f64,
+    #[module(skip)]
+    momentum: f64,
 }
 
 impl BatchNorm2d {
-    /// Scale 1, shift 0, running mean 0, running variance 1.
+    /// Scale 1, shift 0, running mean 0, running variance 1; epsilon and momentum as PyTorch has them.
     pub fn new(channels: usize, init: &mut Initializer) -> Self {
         Self {
             weight: init.constant(channels, 1.0),
@@ -40,7 +44,21 @@ impl BatchNorm2d {
             running_mean: init.buffer(channels, 0.0),
             running_var: init.buffer(channels, 1.0),
             training: init.training_flag(),
+            epsilon: EPSILON,
+            momentum: MOMENTUM,
         }
+    }
+
+    /// The same with something else added to a variance before its root.
+    #[must_use]
+    pub fn with_epsilon(self, epsilon: f64) -> Self {
+        Self { epsilon, ..self }
+    }
+
+    /// The same with another weight of a batch in the running statistics.
+    #[must_use]
+    pub fn with_momentum(self, momentum: f64) -> Self {
+        Self { momentum, ..self }
     }
 
     /// # Shapes
@@ -56,13 +74,13 @@ impl BatchNorm2d {
 
     fn forward_eval(&self, x: Tensor<4>) -> Tensor<4> {
         let running = [self.running_mean.value(), self.running_var.value()];
-        batch_norm_eval(x, [self.weight.val(), self.bias.val()], running, EPSILON)
+        batch_norm_eval(x, [self.weight.val(), self.bias.val()], running, self.epsilon)
     }
 
     fn forward_train(&self, x: Tensor<4>) -> Tensor<4> {
         let running = [self.running_mean.value_sync(), self.running_var.value_sync()];
-        let normalised =
-            batch_norm_train(x, [self.weight.val(), self.bias.val()], running, MOMENTUM, EPSILON);
+        let affine = [self.weight.val(), self.bias.val()];
+        let normalised = batch_norm_train(x, affine, running, self.momentum, self.epsilon);
         keep(&self.running_mean, normalised.running_mean);
         keep(&self.running_var, normalised.running_var);
         normalised.output

@@ -17,6 +17,11 @@ pub fn max_pool_3x3_stride_2(x: Tensor<4>) -> Tensor<4> {
     max_pool2d(x, options)
 }
 
+/// `torch.nn.MaxPool2d(kernel_size=2, stride=2)`: halves height and width, rounding down.
+pub fn max_pool_2x2(x: Tensor<4>) -> Tensor<4> {
+    max_pool2d(x, MaxPoolOptions::new([2, 2]))
+}
+
 /// `torch.nn.functional.interpolate(mode="nearest")` to `[height, width]`.
 pub fn upsample_nearest(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
     let [_, _, height, width] = x.dims();

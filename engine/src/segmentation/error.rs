@@ -1,7 +1,7 @@
 //! What can end a segmentation run, and what kind of failure that is.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use engine_actors::outcome::{Cause, Failure};
 use engine_devices::rank::RankError;
@@ -10,8 +10,10 @@ use engine_tracking::atomic::AtomicError;
 use crate::augment::AugmentError;
 use crate::backend::BackendError;
 use crate::data::DataError;
+use crate::figures::FigureError;
 use crate::metrics::MetricsError;
 use crate::models::ModelError;
+use crate::models::weights::{Pretrained, WeightsError, WeightsFault};
 use crate::training::OptimizerError;
 use crate::training::checkpoint::CheckpointError;
 use crate::training::parallel::ExchangeError;
@@ -101,17 +103,35 @@ pub enum RunError {
     /// A test was asked for, but nothing is held out.
     #[error("there is no test split to test on; set `data-split-method` and `data-split-by`")]
     NoTestSplit,
-    /// Something documented that this version can not do.
-    #[error("{what} can not be used yet; {remedy}")]
-    NotYet {
-        /// What was asked for.
-        what: String,
-        /// What to do instead.
-        remedy: &'static str,
+    /// Published weights that are not at hand.
+    #[error("`model-encoder-weights` is imagenet, but {}", to_be_had(pretrained, folder.as_deref()))]
+    NotAtHand {
+        /// The weights.
+        pretrained: &'static Pretrained,
+        /// The folder that was looked into.
+        folder: Option<PathBuf>,
+    },
+    /// Nobody published weights that the encoder takes.
+    #[error("`model-encoder-weights` is imagenet, but there are no such weights of {encoder}; give a file")]
+    NotPublished {
+        /// The encoder.
+        encoder: String,
     },
     /// A checkpoint of another model.
     #[error("the checkpoint is of another model ({differences}); use its values, or another checkpoint: {}", path.display())]
     OtherModel {
+        /// What differs.
+        differences: String,
+        /// The checkpoint.
+        path: PathBuf,
+    },
+    /// A checkpoint of the same model, trained in another way.
+    #[error(
+        "the checkpoint was trained otherwise ({differences}); use its values, or take its weights alone with \
+         `weights-from-checkpoint`: {}",
+        path.display()
+    )]
+    TrainedOtherwise {
         /// What differs.
         differences: String,
         /// The checkpoint.
@@ -137,9 +157,24 @@ pub enum RunError {
         #[source]
         source: ModelError,
     },
+    /// A file of weights can not be read or does not fit.
+    #[error(transparent)]
+    WeightsFile(#[from] WeightsError),
     /// A figure can not be written.
     #[error("a figure's data can not be written")]
     Figure(#[source] AtomicError),
+    /// A figure can not be drawn.
+    #[error(transparent)]
+    Undrawn(#[from] FigureError),
+    /// A thread that the run needs is not to be had.
+    #[error("there is no thread for {what}; check the limits on processes and memory of the user")]
+    NoThread {
+        /// What it was to do.
+        what: &'static str,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// The loss is not finite.
     #[error(
         "the loss is {loss} at step {step} of epoch {epoch}; lower the learning rate or look at the data. \
@@ -193,6 +228,25 @@ pub enum RunError {
     Checkpoint(#[from] CheckpointError),
 }
 
+/// What keeps published weights from being found, and where they can be had.
+fn to_be_had(pretrained: &Pretrained, folder: Option<&Path>) -> String {
+    let (address, file) = (pretrained.address(), format!("{}.safetensors", pretrained.encoder));
+    match folder {
+        None => format!(
+            "ENGINE_WEIGHTS_DIR is not set; set it to a folder with {file}, which can be had from {address}"
+        ),
+        Some(folder) => {
+            let others: Vec<String> =
+                pretrained.files().iter().skip(1).map(|file| file.display().to_string()).collect();
+            format!(
+                "the folder of ENGINE_WEIGHTS_DIR has no {file}, nor {}; it can be had from {address}: {}",
+                others.join(", "),
+                folder.display()
+            )
+        }
+    }
+}
+
 impl RunError {
     /// The kind of failure, which decides about retries.
     pub fn cause(&self) -> Cause {
@@ -200,7 +254,8 @@ impl RunError {
             Self::Data(_) => Cause::Data,
             Self::Diverged { .. } | Self::DivergedElsewhere { .. } => Cause::Diverged,
             Self::Exchange(error) if error.is_loss() => Cause::Lost,
-            Self::Unreadable { .. } | Self::Figure(_) => Cause::Io,
+            Self::Unreadable { .. } | Self::Figure(_) | Self::NoThread { .. } => Cause::Io,
+            Self::WeightsFile(WeightsError { fault: WeightsFault::Io(_), .. }) => Cause::Io,
             Self::Checkpoint(CheckpointError::Io { .. } | CheckpointError::Busy { .. }) => Cause::Io,
             Self::LostValue { .. } | Self::Metrics(_) | Self::EngineGone => Cause::Lost,
             _ => Cause::Configuration,

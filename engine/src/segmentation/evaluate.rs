@@ -5,11 +5,15 @@ use engine_actors::protocol::{Phase, Progress};
 use engine_tracking::Metrics;
 
 use super::error::RunError;
+use super::instances::Counting;
 use super::preview::{Preview, Shown};
-use super::tally::{Sums, value};
+use super::tally::totals;
 use crate::data::{Batch, Loader};
-use crate::loss::FocalLoss;
-use crate::metrics::{CurveData, EvaluationCounts, FLAT_COUNTS, probabilities};
+use crate::loss::{FLAT_TOTALS, Loss, LossTotals};
+use crate::metrics::{
+    CurveData, EvaluationCounts, FLAT_COUNTS, InstanceEvaluation, MetricsError, RegionCounts, RegionTable,
+    probabilities,
+};
 use crate::models::SegmentationModel;
 use crate::nn::Precision;
 use crate::training::parallel::Exchange;
@@ -17,10 +21,14 @@ use crate::workload::RunContext;
 
 /// What a pass found.
 pub(super) struct Evaluation {
-    /// `{prefix}/loss` and the eleven others.
+    /// `{prefix}/loss` and the ten others; of a test those of instances too.
     pub(super) metrics: Metrics,
     /// What its figures are drawn from.
     pub(super) curves: CurveData,
+    /// The set by region.
+    pub(super) regions: RegionTable,
+    /// Counts of instances, of a test.
+    pub(super) instances: Option<InstanceEvaluation>,
     /// What the model makes of the samples to show, in their order.
     pub(super) previews: Vec<Preview>,
 }
@@ -31,7 +39,7 @@ pub(super) struct Pass<'a> {
     /// With whom the set is shared.
     pub(super) exchange: &'a dyn Exchange,
     pub(super) device: &'a Device,
-    pub(super) loss: FocalLoss,
+    pub(super) loss: &'a Loss,
     pub(super) precision: Precision,
     pub(super) phase: Phase,
     pub(super) epoch: u32,
@@ -45,15 +53,18 @@ impl Pass<'_> {
     /// stop before the end.
     ///
     /// Everything is summed over the pass, and over the ranks that share the set, and divided once: a batch weighs as
-    /// much as it has pixels. All ranks come to the same numbers, and all to `None` if one of them was asked to stop.
+    /// much as it has pixels. Instances are counted in a test alone, which is one rank's. All ranks come to the same numbers, and all
+    /// to `None` if one of them was asked to stop.
     pub(super) fn run(
         &self,
         model: &SegmentationModel,
         loader: &Loader,
         prefix: &str,
+        mut regions: RegionCounts,
     ) -> Result<Option<Evaluation>, RunError> {
         let mut counts = EvaluationCounts::default();
-        let (mut total, mut pixels) = (0.0, 0.0);
+        let instances = (self.phase == Phase::Test).then(Counting::begin).transpose()?;
+        let mut losses = LossTotals::default();
         let mut previews = Vec::new();
         let batches = loader.batches_per_epoch();
         let mut stops = false;
@@ -63,31 +74,41 @@ impl Pass<'_> {
                 break;
             }
             let batch = batch?;
-            let labels = batch.y.clone();
+            let (labels, rows, size) = (batch.y.clone(), batch.rows.clone(), (batch.h, batch.w));
             let views = self.shown.map_or_else(Vec::new, |shown| shown.views(&batch));
             let (x, target) = to_device(batch, self.device);
             let logits = pixel_logits(model, x, self.precision);
             let sums = self.loss.sums(logits.clone(), target);
             let probabilities = probabilities(logits)?;
-            counts.add_probabilities(&probabilities, &labels)?;
+            add_by_sample(&mut counts, &mut regions, &rows, (&probabilities, &labels))?;
             previews.extend(views.into_iter().map(|view| view.with(&probabilities, &labels)));
-            total += value(sums.total)?;
-            pixels += value(sums.pixels)?;
+            if let Some(instances) = &instances {
+                instances.add(probabilities, labels, size);
+            }
+            losses.add(&totals(sums)?);
             self.context.progress(self.progress(number + 1, batches));
         }
-        let mut sums = vec![f64::from(u8::from(stops)), total, pixels];
+        let mut sums = vec![f64::from(u8::from(stops))];
+        sums.extend(losses.to_flat());
         sums.extend(counts.to_flat());
+        sums.extend(regions.to_flat());
         self.exchange.sum(&mut sums)?;
         if sums[0] > 0.0 {
             return Ok(None);
         }
-        let [total, pixels] = [sums[1], sums[2]];
-        let counts: [f64; FLAT_COUNTS] = std::array::from_fn(|at| sums[3 + at]);
+        let (of_losses, others) = sums[1..].split_at(FLAT_TOTALS);
+        let (of_pixels, of_regions) = others.split_at(FLAT_COUNTS);
+        let losses = LossTotals::from_flat(std::array::from_fn(|at| of_losses[at]));
+        let counts: [f64; FLAT_COUNTS] = std::array::from_fn(|at| of_pixels[at]);
         let counts = EvaluationCounts::from_flat(&counts);
+        regions.set_flat(of_regions);
+        let instances = instances.map(Counting::finish).transpose()?;
         let mut metrics = counts.metrics(prefix);
-        metrics.insert(format!("{prefix}/loss"), Sums::mean_loss(total, pixels));
+        metrics.insert(format!("{prefix}/loss"), self.loss.mean(&losses));
+        metrics.extend(instances.iter().flat_map(|instances| instances.metrics(prefix)));
         previews.sort_by_key(|preview: &Preview| preview.place);
-        Ok(Some(Evaluation { metrics, curves: counts.curve_data(), previews }))
+        let (curves, regions) = (counts.curve_data(), regions.table());
+        Ok(Some(Evaluation { metrics, curves, regions, instances, previews }))
     }
 
     /// Where the pass is.
@@ -100,6 +121,25 @@ impl Pass<'_> {
             phase: self.phase,
         }
     }
+}
+
+/// Counts a batch, sample by sample for their regions.
+fn add_by_sample(
+    counts: &mut EvaluationCounts,
+    regions: &mut RegionCounts,
+    rows: &[usize],
+    (probabilities, labels): (&[f32], &[u8]),
+) -> Result<(), MetricsError> {
+    let pixels = (labels.len() / rows.len().max(1)).max(1);
+    for (row, (probabilities, labels)) in
+        rows.iter().zip(probabilities.chunks(pixels).zip(labels.chunks(pixels)))
+    {
+        let mut sample = EvaluationCounts::default();
+        sample.add_probabilities(probabilities, labels)?;
+        regions.add(*row, sample.confusion);
+        *counts += &sample;
+    }
+    Ok(())
 }
 
 /// A batch as tensors: values `[n, c, h, w]` and labels `[n, h, w]`.

@@ -15,7 +15,8 @@ use thiserror::Error;
 
 use super::error::RunError;
 use super::preflight::{Scope, preflight};
-use super::settings::{SegmentationHyperparameters, SegmentationSettings};
+use super::settings::{SegmentationHyperparameters, SegmentationSettings, TestSplit};
+use super::trained::TrainedError;
 use super::workload::SegmentationWorkload;
 use crate::backend::{BackendError, BackendName, ComputeDevice};
 use crate::config::{
@@ -29,7 +30,7 @@ use crate::resume::Keeping;
 use crate::seeds::seeds;
 use crate::space::{GridSampler, RandomSampler, SearchSpace, SpaceError};
 use crate::tracking::{Settings, SettingsError, Wandb};
-use crate::training::checkpoint::{Checkpoint, CheckpointError};
+use crate::training::checkpoint::{Checkpoint, CheckpointError, State};
 use crate::training::parallel::{self, ExchangeError};
 
 /// Why a configuration does not make a job.
@@ -64,6 +65,9 @@ pub enum PlanError {
     /// The checkpoint to test.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// What to test is not there.
+    #[error(transparent)]
+    Trained(#[from] TrainedError),
     /// The backend.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -228,7 +232,7 @@ pub fn run(config: &EngineConfig) -> Result<RunRequest, PlanError> {
         task: RunTask::Fit,
         hyperparameters: named(&config.hyperparameters)?,
         settings: settings(config)?,
-        keeping: keeping(config, None)?,
+        keeping: keeping(config, std::slice::from_ref(&config.hyperparameters), None)?,
     })
 }
 
@@ -252,6 +256,34 @@ pub fn test(config: &EngineConfig) -> Result<RunRequest, PlanError> {
     })
 }
 
+/// The options that a test of a checkpoint needs to look at what its own run held out: option and values, as on a command
+/// line.
+///
+/// # Errors
+/// [`PlanError`] for a checkpoint that can not be read.
+pub fn options_of_run(checkpoint: &Path) -> Result<Vec<(&'static str, Vec<String>)>, PlanError> {
+    let state = State::read(checkpoint)?;
+    let settings: SegmentationSettings =
+        serde_json::from_value(state.settings).map_err(RunError::Settings)?;
+    let precision = serde_json::to_value(settings.precision).map_err(PlanError::Settings)?;
+    let mut options = vec![
+        ("checkpoint", vec![checkpoint.display().to_string()]),
+        ("train-data-dir", vec![settings.train_data_dir.display().to_string()]),
+        ("precision", precision.as_str().map(str::to_owned).into_iter().collect()),
+    ];
+    if let Some(split) = settings.test_split {
+        let (method, by) = match split {
+            TestSplit::Random(fraction) => ("random", vec![fraction.to_string()]),
+            TestSplit::Region(regions) => ("region", regions),
+            TestSplit::Sample(samples) => ("sample", samples),
+        };
+        options.push(("data-split-method", vec![method.to_owned()]));
+        options.push(("data-split-by", by));
+    }
+    options.extend(settings.subsample.map(|samples| ("subsample", vec![samples.to_string()])));
+    Ok(options)
+}
+
 /// One configuration over every fold and seed.
 ///
 /// # Errors
@@ -267,7 +299,7 @@ pub fn cv(config: &EngineConfig) -> Result<CvRequest, PlanError> {
         failed_cells: config.cv.failed_cells,
         max_failures: config.cv.max_failures,
         settings: settings(config)?,
-        keeping: keeping(config, None)?,
+        keeping: keeping(config, std::slice::from_ref(&config.hyperparameters), None)?,
     })
 }
 
@@ -315,15 +347,20 @@ pub fn tune(config: &EngineConfig) -> Result<TuneJob, PlanError> {
         after: if config.tune.retrain_and_test { AfterTune::RetrainAndTest } else { AfterTune::Nothing },
         retrain_seed: config.random_seed,
         settings: settings(config)?,
-        keeping: keeping(config, Some(search))?,
+        keeping: keeping(config, &corners, Some(search))?,
     };
     Ok(TuneJob { request, sampler, warning })
 }
 
-/// How a job is kept: what its data and its search are, and which settings may be others when it is resumed.
-fn keeping(config: &EngineConfig, search: Option<Value>) -> Result<Keeping, PlanError> {
+/// How a job is kept: what its data, its first weights and its search are, and which settings may be others when it is resumed.
+fn keeping(
+    config: &EngineConfig,
+    hyperparameters: &[SegmentationHyperparameters],
+    search: Option<Value>,
+) -> Result<Keeping, PlanError> {
     let data = fingerprint(&config.settings.train_data_dir).map_err(RunError::from)?;
-    let facts = [("data", Some(data)), ("search", search)];
+    let weights = super::weights::fingerprint(&config.settings, hyperparameters)?;
+    let facts = [("data", Some(data)), ("weights", weights), ("search", search)];
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     Ok(Keeping {
         resume: config.resume,

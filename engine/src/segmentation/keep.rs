@@ -1,13 +1,14 @@
 //! The checkpoints of a run: which are written, and in which order what follows from that.
 //!
 //! What is written is copied at once and written beside the training. Everything that makes a checkpoint one happens on
-//! the thread that writes, in this order: the run's records are kept, the checkpoint is on disk, it is told, `last` is on
+//! the thread that writes, in this order: what was to be drawn is drawn, the run's records are kept, the checkpoint is on disk, it is told, `last` is on
 //! disk, it is told, what is no more among the best is deleted.
 
+use super::artist::Drawing;
 use super::error::RunError;
 use super::train::Trainer;
 use crate::training::checkpoint::{Checkpoints, Snapshot, checkpoint_name};
-use crate::workload::{CheckpointTeller, Kept, Settling};
+use crate::workload::{CheckpointTeller, Kept, Settler};
 
 /// A checkpoint that is ranked, and those that leave for it.
 #[derive(Debug, Default)]
@@ -21,7 +22,9 @@ struct Writing {
     snapshot: Snapshot,
     ranking: Ranking,
     monitored: Option<f64>,
-    settling: Settling,
+    /// Figures of the course as it was copied: a run that goes on from here does not draw them again.
+    drawing: Option<Drawing>,
+    settler: Settler,
     teller: CheckpointTeller,
 }
 
@@ -58,11 +61,11 @@ impl Trainer<'_> {
         }
         // Before the copy: there is one at a time.
         self.writer.finish()?;
-        let settling = self.context.ask_to_settle();
+        let (drawing, settler) = (self.artist.under_way(), self.context.settler());
         self.course.elapsed = self.clock.elapsed();
         let snapshot = self.course.snapshot(self.setup, &self.shape, epoch)?;
         let (monitored, teller) = (self.course.monitored, self.context.checkpoint_teller());
-        let writing = Writing { snapshot, ranking, monitored, settling, teller };
+        let writing = Writing { snapshot, ranking, monitored, drawing, settler, teller };
         self.writer.begin(move |checkpoints| writing.perform(checkpoints))?;
         if is_asked { self.writer.finish() } else { Ok(()) }
     }
@@ -70,9 +73,10 @@ impl Trainer<'_> {
 
 impl Writing {
     fn perform(self, checkpoints: &Checkpoints) -> Result<(), RunError> {
-        let Self { snapshot, ranking: Ranking { name, evicted }, monitored, settling, teller } = self;
+        let Self { snapshot, ranking: Ranking { name, evicted }, monitored, drawing, settler, teller } = self;
+        drawing.iter().for_each(Drawing::wait);
         // No checkpoint holds more than the run's records do.
-        if settling.wait() == Kept::No {
+        if settler.ask().wait() == Kept::No {
             return Err(RunError::EngineGone);
         }
         let (epoch, step) = (snapshot.state.epoch, snapshot.state.step);

@@ -11,7 +11,7 @@
 //! | `learning_rate`, `train/device/{samples,batches}_per_second`, `train/time` | with each of these rows, and at an epoch's end if the last such row lies further back | the steps since the row before |
 //! | `train/{metric}` | at the end of each epoch | the epoch, from summed counts |
 //! | `val/{metric}` | after each validation | the whole validation set, from summed counts |
-//! | `test/{metric}` | once, where a run tests | the whole test set, from summed counts |
+//! | `test/{metric}`, `test/Instance…` | once, where a run tests | the whole test set, from summed counts |
 //!
 //! `{metric}` is `loss` and the names of [`crate::metrics`]. The suffix is Lightning's: it keeps a step's
 //! value and an epoch's apart where both fall on the same row. `train/time` is in seconds since training
@@ -19,10 +19,14 @@
 //! as much as it has of them.
 //!
 //! # What is drawn
-//! After every `plot-every-n-val-epochs`-th validation and the one of the last epoch, and once where a run tests, through
-//! [`RunContext::draw`]: `{val|test}/roc`, `/precision_recall`, `/confusion_matrix` and `/samples`, previews of the same
-//! samples every time. The pictures lie in `figures/{val|test}_samples_epoch{E}/`. Drawing changes nothing that is
-//! trained, and what can not be drawn is a warning.
+//! As a run begins: `data/distribution` and, where samples are augmented, `data/augmentations`. After every
+//! `plot-every-n-val-epochs`-th validation and the last, and once where a run tests: `{val|test}/roc`,
+//! `/precision_recall`, `/confusion_matrix` (of a test also those of instances) as data, `/charts` as pictures, and
+//! `/samples`, previews of the same samples every time. The pictures lie in `figures/`, `{val|test}_samples_epoch{E}/` and
+//! `{val|test}_charts_epoch{E}/`; data of the best validation and of a test in `{val|test}_curves.json` and
+//! `{val|test}_regions.json`. All of it is drawn beside the training and before the checkpoint that follows. Drawing changes
+//! nothing that is trained, and what can not be drawn is a warning. Without the feature `plots` there are no charts as
+//! pictures.
 //!
 //! # Several processes
 //! Where [`Rank::from_env`](engine_devices::rank::Rank::from_env) says so, this is one process of several that train the
@@ -38,28 +42,36 @@
 //!
 //! [`RunOrder`]: engine_actors::protocol::RunOrder
 //! [`RunContext`]: crate::workload::RunContext
-//! [`RunContext::draw`]: crate::workload::RunContext::draw
 
+mod artist;
 pub mod devices;
+mod distribution;
 mod error;
 mod evaluate;
 mod figures;
 mod held;
+mod history;
+mod instances;
 pub mod jobs;
 mod keep;
+pub mod predict;
 mod preflight;
 mod prepare;
 mod preview;
+mod recipe;
 mod resume;
 pub mod settings;
 mod setup;
+mod start;
 mod step;
 mod tally;
 mod train;
+mod trained;
 mod weights;
 mod workload;
 
 pub use error::RunError;
 pub use preflight::{Scope, preflight};
 pub use settings::{FoldMethod, SegmentationHyperparameters, SegmentationSettings, TestSplit};
+pub use trained::{Trained, TrainedError};
 pub use workload::SegmentationWorkload;

@@ -104,14 +104,24 @@ fn in_order(setup: &Setup, shard: Option<Shard>) -> LoaderConfig {
     }
 }
 
-/// What the run's model is, by hyperparameters and data.
-pub(super) fn model_shape(setup: &Setup, folder: &DataFolder) -> ModelShape {
-    ModelShape {
+/// What the run's model is, by hyperparameters and data; refused if it can not be trained on them.
+pub(super) fn model_shape(setup: &Setup, folder: &DataFolder) -> Result<ModelShape, RunError> {
+    let shape = ModelShape {
         arch: setup.hyperparameters.model_arch.clone(),
         encoder: setup.hyperparameters.model_encoder.clone(),
         bands: folder.bands().to_vec(),
         in_channels: folder.bands().len(),
-    }
+    };
+    check_images(&shape, folder)?;
+    SegmentationModel::check_batch(&shape.arch, setup.batch_size())?;
+    Ok(shape)
+}
+
+/// Refuses data whose images the model does not take.
+pub(super) fn check_images(shape: &ModelShape, folder: &DataFolder) -> Result<(), RunError> {
+    let (_, height, width) = folder.shape();
+    SegmentationModel::check_image(&shape.arch, [height, width])?;
+    Ok(SegmentationModel::check_encoder_image(&shape.arch, &shape.encoder, [height, width])?)
 }
 
 /// A model with the weights a fresh run begins with, ready to train.
@@ -120,14 +130,7 @@ pub(super) fn fresh_model(
     context: &RunContext,
     shape: &ModelShape,
 ) -> Result<SegmentationModel, RunError> {
-    let mut model = untrained(setup, shape)?;
-    if let Some(source) = &setup.hyperparameters.model_encoder_weights {
-        model = weights::load_encoder(model, source, context)?;
-    }
-    if let Some(path) = &setup.settings.weights_from_checkpoint {
-        model = weights::load_all(model, path)?;
-    }
-    Ok(model)
+    weights::load(untrained(setup, shape)?, &setup.settings, &setup.hyperparameters, context)
 }
 
 /// A model with weights drawn from the run's seed, ready to train.

@@ -1,6 +1,7 @@
 //! Pictures of samples: what the model sees, what is true, what it says, where it errs.
 //!
-//! One picture holds four panels side by side:
+//! One picture holds four panels side by side, with what they show written above and below where there is a font (feature
+//! `plots`):
 //!
 //! | panel | shows |
 //! |---|---|
@@ -13,10 +14,11 @@
 //! Colours: Okabe and Ito 2008, Color Universal Design; told apart by colour-blind readers.
 
 use std::collections::HashMap;
-use std::io;
 
+use super::error::RunError;
 use super::setup::Setup;
 use crate::data::{Batch, DataFolder, Shard};
+use crate::figures::{Colour, Picture};
 use crate::metrics::{ConfusionCounts, NEGATIVE, POSITIVE, THRESHOLD};
 
 /// Samples with positive pixels that are shown at the most.
@@ -29,8 +31,6 @@ const MAX_SIDE: usize = 256;
 const GAP: usize = 2;
 /// Panels of a picture.
 const PANELS: usize = 4;
-/// Bytes of a pixel.
-const RGB: usize = 3;
 /// Share of the values at either end of a band that are cut off.
 const CUT: f64 = 0.02;
 /// Greys of the prediction but black. Few, so that noise of 128 × 128 pixels takes less than 100 KiB.
@@ -38,7 +38,6 @@ const GREYS: u8 = 15;
 /// Bands shown as red, green and blue where all of them are there.
 const FALSE_COLOUR: [&str; 3] = ["nir", "red", "green"];
 
-type Colour = [u8; RGB];
 const BLACK: Colour = [0, 0, 0];
 const WHITE: Colour = [255, 255, 255];
 const IGNORED: Colour = [128, 128, 128];
@@ -57,17 +56,20 @@ pub(super) struct Shown {
     samples: HashMap<usize, (usize, String)>,
     /// Channels shown as red, green and blue.
     channels: [usize; 3],
+    /// What they are.
+    composite: String,
 }
 
-/// A sample that was shown: a picture of red, green and blue bytes.
+/// A sample that was shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Preview {
     /// Its place among those of the pass.
     pub(super) place: usize,
     pub(super) caption: String,
-    pub(super) width: u32,
-    pub(super) height: u32,
-    pub(super) rgb: Vec<u8>,
+    /// What the first panel shows.
+    #[cfg_attr(not(feature = "plots"), expect(dead_code, reason = "written where there is a font"))]
+    composite: String,
+    panels: [Picture; PANELS],
 }
 
 /// A sample that is to be shown, before the model has spoken.
@@ -75,6 +77,7 @@ pub(super) struct Preview {
 pub(super) struct View<'a> {
     place: usize,
     sample_id: &'a str,
+    composite_name: &'a str,
     /// Place of its pixels in the batch.
     number: usize,
     grid: Grid,
@@ -103,7 +106,8 @@ impl Shown {
         let chosen = spaced(&positive, POSITIVE_SAMPLES).chain(spaced(&negative, NEGATIVE_SAMPLES));
         let samples =
             chosen.enumerate().map(|(place, row)| (row, (place, sample_ids[row].clone()))).collect();
-        Self { samples, channels: channels(bands) }
+        let channels = channels(bands);
+        Self { samples, channels, composite: composite_name(channels, bands) }
     }
 
     /// The samples of a batch that are shown. Values are looked at here, before they move to the device.
@@ -114,41 +118,88 @@ impl Shown {
             let grid = Grid::of(batch.h, batch.w);
             let sample = &batch.x[number * batch.c * pixels..(number + 1) * batch.c * pixels];
             let bands = self.channels.map(|channel| &sample[channel * pixels..(channel + 1) * pixels]);
-            Some(View { place: *place, sample_id, number, grid, composite: grid.composite(bands) })
+            let (place, composite) = (*place, grid.composite(bands, bands.map(ends)));
+            Some(View { place, sample_id, composite_name: &self.composite, number, grid, composite })
         };
         batch.rows.iter().enumerate().filter_map(view).collect()
     }
 }
 
 impl Preview {
-    /// The picture as a PNG file.
-    pub(super) fn png(&self) -> io::Result<Vec<u8>> {
-        let mut file = Vec::new();
-        let mut encoder = png::Encoder::new(&mut file, self.width, self.height);
-        encoder.set_color(png::ColorType::Rgb);
-        let mut writer = encoder.write_header()?;
-        writer.write_image_data(&self.rgb)?;
-        writer.finish()?;
-        Ok(file)
+    /// The panels, named, with the sample above and the meaning of the colours below.
+    #[cfg(feature = "plots")]
+    pub(super) fn picture(&self) -> Result<Picture, RunError> {
+        let [composite, truth, prediction, errors] = &self.panels;
+        let (title, notes) = self.caption.split_once(": ").unwrap_or((&self.caption, ""));
+        let panels = [
+            (self.composite.as_str(), composite.clone()),
+            ("truth", truth.clone()),
+            ("prediction: 0 black, 1 white", prediction.clone()),
+            ("errors", errors.clone()),
+        ];
+        let keys = [
+            ("found", FOUND),
+            ("false alarm", FALSE_ALARM),
+            ("missed", MISSED),
+            ("rightly negative", BLACK),
+            ("ignored", IGNORED),
+            ("true", WHITE),
+        ];
+        Ok(crate::figures::strip(&crate::figures::Strip {
+            title,
+            notes,
+            panels: panels.into(),
+            keys: &keys,
+        })?)
+    }
+
+    /// The panels.
+    #[cfg(not(feature = "plots"))]
+    pub(super) fn picture(&self) -> Result<Picture, RunError> {
+        Ok(self.beside())
+    }
+
+    /// The panels side by side.
+    #[cfg_attr(all(feature = "plots", not(test)), expect(dead_code, reason = "for builds without a font"))]
+    fn beside(&self) -> Picture {
+        let [first, ..] = &self.panels;
+        let (columns, rows) = (first.width as usize, first.height as usize);
+        let width = PANELS * columns + (PANELS - 1) * GAP;
+        let mut pixels: Vec<Colour> = Vec::with_capacity(width * rows);
+        for row in 0..rows {
+            for (number, panel) in self.panels.iter().enumerate() {
+                if number > 0 {
+                    pixels.extend([BETWEEN; GAP]);
+                }
+                let (own, _) = panel.rgb.as_chunks();
+                pixels.extend_from_slice(&own[row * columns..(row + 1) * columns]);
+            }
+        }
+        // At most 4 · 256 + 3 · 2.
+        Picture::of(width as u32, rows as u32, &pixels)
     }
 }
 
 impl View<'_> {
     /// Draws the sample with what the model says of its batch.
     pub(super) fn with(self, probabilities: &[f32], labels: &[u8]) -> Preview {
-        let Self { place, sample_id, number, grid, composite } = self;
+        let Self { place, sample_id, composite_name, number, grid, composite } = self;
         let pixels = grid.height * grid.width;
         let own = number * pixels..(number + 1) * pixels;
         let (probabilities, labels) = (&probabilities[own.clone()], &labels[own]);
-        let panels: [Vec<Colour>; PANELS] = [
+        let panels = [
             composite,
             grid.pick(|at| truth(labels[at])),
             grid.pick(|at| grey(probabilities[at])),
             grid.pick(|at| verdict(probabilities[at], labels[at])),
         ];
-        let (width, height, rgb) = grid.beside(&panels);
         let caption = caption(sample_id, probabilities, labels);
-        Preview { place, caption, width, height, rgb }
+        Preview {
+            place,
+            caption,
+            composite: composite_name.into(),
+            panels: panels.map(|panel| grid.picture(&panel)),
+        }
     }
 }
 
@@ -169,6 +220,15 @@ fn channels(bands: &[String]) -> [usize; 3] {
     }
 }
 
+/// The bands that are shown as red, green and blue, in words.
+fn composite_name(channels: [usize; 3], bands: &[String]) -> String {
+    let names = channels.map(|channel| bands.get(channel).map_or("", String::as_str));
+    match names {
+        [one, two, three] if one == two && two == three => one.to_owned(),
+        names => format!("as red, green, blue: {}", names.join(", ")),
+    }
+}
+
 /// How the pixels of a sample become those of a panel: a whole number of them side by side become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Grid {
@@ -179,7 +239,17 @@ struct Grid {
 
 impl Grid {
     fn of(height: usize, width: usize) -> Self {
-        Self { height, width, factor: height.max(width).div_ceil(MAX_SIDE).max(1) }
+        Self::within(height, width, MAX_SIDE)
+    }
+
+    fn within(height: usize, width: usize, side: usize) -> Self {
+        Self { height, width, factor: height.max(width).div_ceil(side).max(1) }
+    }
+
+    /// The pixels of a panel as a picture. Sides are at most those of a panel.
+    fn picture(self, pixels: &[Colour]) -> Picture {
+        let (rows, columns) = self.size();
+        Picture::of(columns as u32, rows as u32, pixels)
     }
 
     /// Height and width of a panel.
@@ -197,11 +267,11 @@ impl Grid {
             .collect()
     }
 
-    /// A panel of three bands, each stretched by itself, squares averaged.
-    fn composite(self, bands: [&[f32]; 3]) -> Vec<Colour> {
-        let shades = bands.map(|band| {
-            let (low, high) = ends(band);
-            self.mean(band).into_iter().map(|value| stretch(value, low, high)).collect::<Vec<u8>>()
+    /// A panel of three bands, each stretched between its ends, squares averaged.
+    fn composite(self, bands: [&[f32]; 3], ends: [(f32, f32); 3]) -> Vec<Colour> {
+        let shades: [Vec<u8>; 3] = std::array::from_fn(|band| {
+            let (low, high) = ends[band];
+            self.mean(bands[band]).into_iter().map(|value| stretch(value, low, high)).collect()
         });
         (0..shades[0].len()).map(|at| [shades[0][at], shades[1][at], shades[2][at]]).collect()
     }
@@ -222,23 +292,6 @@ impl Grid {
             }
         }
         means
-    }
-
-    /// Width, height and bytes of the panels side by side.
-    fn beside(self, panels: &[Vec<Colour>; PANELS]) -> (u32, u32, Vec<u8>) {
-        let (rows, columns) = self.size();
-        let width = PANELS * columns + (PANELS - 1) * GAP;
-        let mut rgb = Vec::with_capacity(width * rows * RGB);
-        for row in 0..rows {
-            for (number, panel) in panels.iter().enumerate() {
-                if number > 0 {
-                    rgb.extend_from_slice(BETWEEN.repeat(GAP).as_slice());
-                }
-                rgb.extend_from_slice(panel[row * columns..(row + 1) * columns].as_flattened());
-            }
-        }
-        // At most 4 · 256 + 3 · 2.
-        (width as u32, rows as u32, rgb)
     }
 }
 
@@ -276,7 +329,7 @@ fn truth(label: u8) -> Colour {
 /// Not a number is as good as nothing said: black.
 fn grey(probability: f32) -> Colour {
     let step = 255 / GREYS;
-    [(probability * f32::from(GREYS)).round() as u8 * step; RGB]
+    [(probability * f32::from(GREYS)).round() as u8 * step; 3]
 }
 
 fn verdict(probability: f32, label: u8) -> Colour {
@@ -298,6 +351,11 @@ fn caption(sample_id: &str, probabilities: &[f32], labels: &[u8]) -> String {
         "{sample_id}: {true_positives} px found, {false_positives} false alarms, {false_negatives} missed"
     )
 }
+
+#[cfg(feature = "plots")]
+mod cell;
+#[cfg(feature = "plots")]
+pub(super) use cell::Cell;
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,9 @@ use serde_json::Value;
 
 use super::error::RunError;
 use super::held::Held;
+use super::history::History;
 use super::prepare::{fresh_model, trained_names, untrained};
+use super::settings::SegmentationHyperparameters;
 use super::setup::Setup;
 use super::tally::Sums;
 use crate::models::batch_counters;
@@ -16,14 +18,14 @@ use crate::training::checkpoint::{
     Checkpoint, Checkpoints, DataOrder, FORMAT_VERSION, ModelShape, OpenRow, Snapshot, State,
 };
 use crate::training::parallel::{Exchange, gather, share_weights};
-use crate::training::{AdamW, AdamWConfig, EarlyStopping, ExponentialLr, TopK};
+use crate::training::{EarlyStopping, Optimizer, Schedule, TopK};
 use crate::workload::RunContext;
 
 /// What a run has come to.
 pub(super) struct Course {
     pub(super) model: Held,
-    pub(super) optimizer: AdamW,
-    pub(super) schedule: ExponentialLr,
+    pub(super) optimizer: Optimizer,
+    pub(super) schedule: Schedule,
     pub(super) early_stopping: EarlyStopping,
     pub(super) top_k: TopK,
     pub(super) order: DataOrder,
@@ -37,6 +39,8 @@ pub(super) struct Course {
     pub(super) metrics: Metrics,
     /// What was logged last, while its epoch is not over: values of the same step belong to the same row.
     pub(super) open_row: Option<MetricPoint>,
+    /// What learning curves are drawn from.
+    pub(super) history: History,
     /// The first place that this attempt logs anew; none where the run begins anew.
     pub(super) from: Option<RunPlace>,
     /// Time trained.
@@ -53,19 +57,20 @@ impl Course {
         context: &RunContext,
         shape: &ModelShape,
         checkpoints: &Checkpoints,
+        steps_per_epoch: u64,
     ) -> Result<Self, RunError> {
         let last = checkpoints.last();
         if setup.goes_on && last.exists() {
             match Checkpoint::read(&last) {
-                Ok(checkpoint) => return Self::resume(setup, shape, checkpoint, &last, checkpoints),
+                Ok(checkpoint) => return Self::resume(setup, context, shape, checkpoint, &last, checkpoints),
                 Err(error) => {
                     context.warn(format!("the run begins anew: {error}"));
                 }
             }
         }
         match &setup.settings.continue_from_checkpoint {
-            Some(path) => Self::resume(setup, shape, Checkpoint::read(path)?, path, checkpoints),
-            None => Self::fresh(setup, context, shape, checkpoints),
+            Some(path) => Self::resume(setup, context, shape, Checkpoint::read(path)?, path, checkpoints),
+            None => Self::fresh(setup, context, shape, checkpoints, steps_per_epoch),
         }
     }
 
@@ -74,6 +79,7 @@ impl Course {
         context: &RunContext,
         shape: &ModelShape,
         checkpoints: &Checkpoints,
+        steps_per_epoch: u64,
     ) -> Result<Self, RunError> {
         // Left by an attempt that wrote no whole `last`.
         if setup.is_first() {
@@ -81,9 +87,13 @@ impl Course {
         }
         let model = fresh_model(setup, context, shape)?;
         Ok(Self {
-            optimizer: AdamW::new(AdamWConfig::default(), trained_names(&model)),
+            optimizer: Optimizer::new(setup.hyperparameters.optimizer(), trained_names(&model)),
             model: Held::new(model),
-            schedule: ExponentialLr::new(setup.hyperparameters.learning_rate, setup.hyperparameters.gamma),
+            schedule: Schedule::new(
+                &setup.hyperparameters.schedule(),
+                setup.settings.max_epochs,
+                steps_per_epoch,
+            ),
             early_stopping: EarlyStopping::new(setup.settings.early_stopping_patience),
             top_k: TopK::new(setup.kept),
             order: DataOrder { seed: setup.seed(), next_epoch: 0, batches_done: 0 },
@@ -92,6 +102,7 @@ impl Course {
             monitored: None,
             metrics: Metrics::new(),
             open_row: None,
+            history: History::default(),
             from: None,
             elapsed: Duration::ZERO,
         })
@@ -101,21 +112,28 @@ impl Course {
     /// hyperparameters say now. Patience and the number of checkpoints kept are the settings'.
     fn resume(
         setup: &Setup,
+        context: &RunContext,
         shape: &ModelShape,
         mut checkpoint: Checkpoint,
         path: &Path,
         checkpoints: &Checkpoints,
     ) -> Result<Self, RunError> {
         check_model(shape, &checkpoint.state.model, path)?;
-        let weights = |source| RunError::Weights { path: path.to_owned(), source };
-        let model = untrained(setup, shape)?.load_safetensors(&checkpoint.weights).map_err(weights)?;
-        let names = trained_names(&model);
-        let optimizer = AdamW::restore(AdamWConfig::default(), names, checkpoint.take_optimizer(), &model)?;
-        let state = checkpoint.state;
-        let mut top_k = state.top_k.with_kept(setup.kept);
         // Another run's checkpoints are not this one's to rank or delete; nor is there more to a list than
         // what is on disk.
         let is_own = path.parent() == checkpoints.last().parent();
+        let otherwise = TrainedOtherwise::than(setup, &checkpoint.state)?;
+        otherwise.tell(is_own, context, path)?;
+        let weights = |source| RunError::Weights { path: path.to_owned(), source };
+        let model = untrained(setup, shape)?.load_safetensors(&checkpoint.weights).map_err(weights)?;
+        let names = trained_names(&model);
+        let config = setup.hyperparameters.optimizer();
+        let optimizer = match otherwise.optimizer {
+            None => Optimizer::restore(config, names, checkpoint.take_optimizer(), &model)?,
+            Some(_) => Optimizer::new(config, names),
+        };
+        let state = checkpoint.state;
+        let mut top_k = state.top_k.with_kept(setup.kept);
         top_k.retain(|name| is_own && checkpoints.path(name).is_dir());
         if setup.is_first() {
             checkpoints.delete_unknown(|name| top_k.ranked().iter().any(|ranked| ranked.name == name))?;
@@ -142,6 +160,7 @@ impl Course {
             monitored: state.monitored,
             metrics: state.metrics,
             open_row,
+            history: History::of(state.history),
             // Another run's records are not this one's.
             from: is_own.then_some(from),
             elapsed: Duration::try_from_secs_f64(state.elapsed_secs).unwrap_or_default(),
@@ -192,6 +211,7 @@ impl Course {
             monitored: self.monitored.filter(|value| value.is_finite()),
             metrics: self.metrics.clone(),
             open_row: open_row.map(|row| OpenRow { epoch: row.epoch, values: row.values.clone() }),
+            history: self.history.rows().to_vec(),
             elapsed_secs: self.elapsed.as_secs_f64(),
             run: setup.identity(),
             model: shape.clone(),
@@ -215,6 +235,48 @@ fn sums(value: Value, path: &Path) -> Result<Sums, RunError> {
             reason: reason.to_string(),
         })
     })
+}
+
+/// What of a checkpoint's training is not this run's, in words.
+struct TrainedOtherwise {
+    loss: Option<String>,
+    optimizer: Option<String>,
+}
+
+impl TrainedOtherwise {
+    fn than(setup: &Setup, state: &State) -> Result<Self, RunError> {
+        let ours = &setup.hyperparameters;
+        let theirs: SegmentationHyperparameters =
+            serde_json::from_value(state.hyperparameters.clone()).map_err(RunError::Hyperparameters)?;
+        let differ = |is_same: bool, what: &str, theirs: String, ours: String| {
+            (!is_same).then(|| format!("{what}: {theirs} there, {ours} here"))
+        };
+        Ok(Self {
+            loss: differ(theirs.loss() == setup.loss, "loss", theirs.loss_text(), ours.loss_text()),
+            optimizer: differ(
+                theirs.optimizer().keeps_what(&ours.optimizer()),
+                "optimizer",
+                theirs.optimizer_text(),
+                ours.optimizer_text(),
+            ),
+        })
+    }
+
+    /// Refuses a checkpoint that the user named. A run that goes on from its own was forced to by a user who changed what it is: that
+    /// is said.
+    fn tell(&self, is_own: bool, context: &RunContext, path: &Path) -> Result<(), RunError> {
+        let differences: Vec<_> = self.loss.iter().chain(&self.optimizer).map(String::as_str).collect();
+        if differences.is_empty() {
+            return Ok(());
+        }
+        let differences = differences.join("; ");
+        if !is_own {
+            return Err(RunError::TrainedOtherwise { differences, path: path.to_owned() });
+        }
+        let anew = if self.optimizer.is_some() { "; the optimizer begins anew" } else { "" };
+        context.warn(format!("the run goes on otherwise than it was trained ({differences}){anew}"));
+        Ok(())
+    }
 }
 
 /// Refuses a checkpoint of another model, and says what differs.

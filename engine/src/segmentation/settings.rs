@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::loss::LossFormula;
 use crate::nn::Precision;
-use crate::training::Clipping;
+use crate::training::{Clipping, OptimizerName, ScheduleName};
 
 /// How the held-out test set is chosen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,14 +105,40 @@ pub struct SegmentationHyperparameters {
     pub model_encoder_weights: Option<String>,
     /// Augmentations in order of application.
     pub augment: Option<Vec<String>>,
-    /// Learning rate of AdamW.
+    /// Learning rate: of the first epoch, or the highest, as the schedule has it.
     pub learning_rate: f64,
-    /// Factor of the learning rate per epoch.
+    /// Factor of the learning rate per epoch, of schedule `exponential`.
     pub gamma: f64,
-    /// Weight of the positive class; none = no weighting.
+    /// What is minimised.
+    pub loss: LossFormula,
+    /// Weight of the positive class in the focal loss; none = no weighting.
     pub focal_loss_alpha: Option<f64>,
-    /// Focusing exponent.
+    /// Focusing exponent of the focal loss.
     pub focal_loss_gamma: f64,
+    /// Weight of a positive pixel in the cross-entropy; a negative one weighs 1.
+    pub bce_pos_weight: f64,
+    /// Weight of false positives in the Tversky loss.
+    pub tversky_alpha: f64,
+    /// Weight of false negatives in the Tversky loss.
+    pub tversky_beta: f64,
+    /// What takes the steps.
+    pub optimizer: OptimizerName,
+    /// Weight decay; none = the optimizer's own in PyTorch: 0.01 for AdamW, 0 for the others.
+    pub weight_decay: Option<f64>,
+    /// Momentum of SGD.
+    pub momentum: f64,
+    /// Whether that is Nesterov's.
+    pub nesterov: bool,
+    /// How the learning rate changes.
+    pub schedule: ScheduleName,
+    /// Epochs, or parts of one, over which schedule `cosine` warms up.
+    pub warmup_epochs: f64,
+    /// Least learning rate of the schedules `cosine` and `plateau`.
+    pub min_learning_rate: f64,
+    /// Factor of the learning rate, of schedule `plateau`.
+    pub plateau_factor: f64,
+    /// Validations without improvement that schedule `plateau` lets pass.
+    pub plateau_patience: u32,
     /// Samples per batch, on each device of the run.
     pub batch_size: u32,
     /// Bands to use, in order; none = all of the dataset's.
@@ -127,8 +154,21 @@ impl Default for SegmentationHyperparameters {
             augment: None,
             learning_rate: 1e-3,
             gamma: 0.9,
+            loss: LossFormula::default(),
             focal_loss_alpha: None,
             focal_loss_gamma: 2.0,
+            bce_pos_weight: 1.0,
+            tversky_alpha: 0.5,
+            tversky_beta: 0.5,
+            optimizer: OptimizerName::default(),
+            weight_decay: None,
+            momentum: 0.9,
+            nesterov: false,
+            schedule: ScheduleName::default(),
+            warmup_epochs: 0.0,
+            min_learning_rate: 0.0,
+            plateau_factor: 0.1,
+            plateau_patience: 2,
             batch_size: 8,
             bands: None,
         }

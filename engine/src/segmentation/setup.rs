@@ -8,9 +8,11 @@ use engine_devices::{DeviceKind, Grant, Place, is_worker_process};
 use serde_json::Value;
 
 use super::error::RunError;
+use super::recipe;
 use super::settings::{SegmentationHyperparameters, SegmentationSettings};
 use crate::backend::{BackendName, ComputeDevice};
 use crate::data::{Remainder, Shard};
+use crate::loss::Loss;
 use crate::training::checkpoint::RunIdentity;
 use crate::training::{Clipping, Kept, parallel};
 
@@ -22,6 +24,7 @@ pub(super) struct Setup {
     pub(super) goes_on: bool,
     pub(super) settings: SegmentationSettings,
     pub(super) hyperparameters: SegmentationHyperparameters,
+    pub(super) loss: Loss,
     pub(super) kept: Kept,
     /// Which process this is, where several train the run's model.
     pub(super) rank: Option<Rank>,
@@ -68,6 +71,7 @@ impl Setup {
             plan,
             goes_on: order.goes_on,
             settings,
+            loss: hyperparameters.loss(),
             hyperparameters,
             kept,
             rank,
@@ -134,7 +138,6 @@ fn check(
     let impossible = |option, value: &dyn std::fmt::Display, remedy| {
         Err(RunError::Impossible { option, value: value.to_string(), remedy })
     };
-    let SegmentationHyperparameters { learning_rate, gamma, batch_size, .. } = *hyperparameters;
     if settings.max_epochs == 0 {
         return impossible("max-epochs", &0, "train for at least one epoch");
     }
@@ -144,15 +147,10 @@ fn check(
     if let Some(at) = settings.gradient_clip.map(Clipping::at).filter(|at| !(at.is_finite() && *at > 0.0)) {
         return impossible("gradient-clip-val", &at, "give a number above 0");
     }
-    if batch_size == 0 {
+    if hyperparameters.batch_size == 0 {
         return impossible("batch_size", &0, "give at least one sample per step");
     }
-    if !(learning_rate.is_finite() && learning_rate > 0.0) {
-        return impossible("learning_rate", &learning_rate, "give a number above 0");
-    }
-    if !(gamma.is_finite() && gamma > 0.0) {
-        return impossible("gamma", &gamma, "give a number above 0");
-    }
+    recipe::check(settings, hyperparameters)?;
     match Kept::from_save_top_k(settings.save_top_k) {
         Some(kept) => Ok(kept),
         None => impossible("save-top-k", &settings.save_top_k, "give -1 (all), 0 (none) or a number"),

@@ -9,12 +9,15 @@ use super::resume::Course;
 use super::tally::{NotFinite, Tally};
 use super::train::{End, Trainer};
 use crate::data::Batch;
+use crate::nn::TrainingPass;
 use crate::training::parallel::Sharing;
 
 /// Where in the epoch a batch stands.
 #[derive(Clone, Copy)]
 struct Turn {
     epoch: u32,
+    /// The batch's place in the epoch.
+    batch: u32,
     /// The step it is part of, from 1.
     step: u64,
     /// Whether the step is taken after it.
@@ -24,7 +27,7 @@ struct Turn {
 impl Trainer<'_> {
     /// Trains on the batches of the epoch that were not trained on before. A stop leaves the course between two steps,
     /// on all ranks between the same two.
-    pub(super) fn train_batches(&mut self, epoch: u32, tally: &mut Tally) -> Result<End, RunError> {
+    pub(super) fn train_batches(&mut self, epoch: u32, tally: &mut Tally<'_>) -> Result<End, RunError> {
         let done = self.course.order.batches_done;
         let batches = self.train.batches_per_epoch();
         if done as usize >= batches {
@@ -49,7 +52,8 @@ impl Trainer<'_> {
                 }
             }
             let closes_step = (number + 1) % per_step == 0 || number as usize + 1 == batches;
-            self.train_batch(batch, Turn { epoch, step: self.course.step + 1, closes_step }, tally)?;
+            let turn = Turn { epoch, batch: number, step: self.course.step + 1, closes_step };
+            self.train_batch(batch, turn, tally)?;
             if closes_step {
                 self.course.order.batches_done = number + 1;
             }
@@ -75,7 +79,7 @@ impl Trainer<'_> {
     }
 
     /// Writes `last` between two steps of an epoch. The training goes on as if it had not been written.
-    fn write_midway(&mut self, epoch: u32, tally: &mut Tally) -> Result<(), RunError> {
+    fn write_midway(&mut self, epoch: u32, tally: &mut Tally<'_>) -> Result<(), RunError> {
         self.look(tally)?;
         let (sums, [not_finite]) = tally.sums()?.over_all(self.exchange, [self.not_finite.is_some()])?;
         self.end_if_not_finite(epoch, not_finite)?;
@@ -91,15 +95,21 @@ impl Trainer<'_> {
     /// On the CPU the loss is looked at before the step is taken, so a loss that is not finite leaves the
     /// weights as they were. Elsewhere a look would wait for the device: losses are looked at when something
     /// is logged, every 64 batches, and before anything is validated or saved.
-    fn train_batch(&mut self, batch: Batch, turn: Turn, tally: &mut Tally) -> Result<(), RunError> {
+    fn train_batch(&mut self, batch: Batch, turn: Turn, tally: &mut Tally<'_>) -> Result<(), RunError> {
         let settings = &self.setup.settings;
         let every = u64::from(settings.log_every_n_steps);
         let logs = turn.closes_step && every > 0 && turn.step.is_multiple_of(every);
         let per_step = settings.accumulate_grad_batches;
         let samples = batch.n;
         let (x, target) = to_device(batch, &self.device);
+        self.course.model.begin_pass(TrainingPass {
+            seed: self.course.order.seed,
+            epoch: turn.epoch,
+            batch: turn.batch,
+            rank: self.setup.rank.as_ref().map_or(0, |rank| rank.rank),
+        });
         let logits = pixel_logits(&self.course.model, x, settings.precision);
-        let sums = self.loss.sums(logits.clone(), target.clone());
+        let sums = self.setup.loss.sums(logits.clone(), target.clone());
         tally.add_loss(turn.step, &sums);
         if self.setup.looks_are_free || tally.is_full() {
             self.look(tally)?;
@@ -126,11 +136,12 @@ impl Trainer<'_> {
         let Course { model, optimizer, .. } = &mut self.course;
         model.change(|model| Ok::<_, RunError>(optimizer.step_along(learning_rate, model, gradients)))?;
         self.course.step = turn.step;
+        self.course.schedule.after_step();
         if !logs {
             return tally.add_counts(logits, target);
         }
         let (sums, []) = tally.add_logged(logits, target, &sums)?.over_all(self.exchange, [])?;
-        let mut values = sums.metrics("_step");
+        let mut values = sums.metrics(&self.setup.loss, "_step");
         values.extend(self.clock.log());
         values.insert("learning_rate".into(), learning_rate);
         self.log(turn.epoch, values);
@@ -157,7 +168,7 @@ impl Trainer<'_> {
     }
 
     /// Looks at the losses that wait; one that is not finite is told in the next exchange.
-    pub(super) fn look(&mut self, tally: &mut Tally) -> Result<(), RunError> {
+    pub(super) fn look(&mut self, tally: &mut Tally<'_>) -> Result<(), RunError> {
         if let Err(not_finite) = tally.settle()? {
             self.not_finite.get_or_insert(not_finite);
         }
@@ -166,7 +177,7 @@ impl Trainer<'_> {
 
     /// Ends the run if the loss is not finite on any of the ranks.
     pub(super) fn end_if_not_finite(&self, epoch: u32, ranks: usize) -> Result<(), RunError> {
-        self.refuse_not_finite(Turn { epoch, step: self.course.step, closes_step: true }, ranks)
+        self.refuse_not_finite(Turn { epoch, batch: 0, step: self.course.step, closes_step: true }, ranks)
     }
 
     fn refuse_not_finite(&self, turn: Turn, ranks: usize) -> Result<(), RunError> {

@@ -7,7 +7,7 @@ use engine_tracking::Metrics;
 use serde::{Deserialize, Serialize};
 
 use super::error::RunError;
-use crate::loss::LossSums;
+use crate::loss::{FLAT_TOTALS, Loss, LossSums, LossTotals};
 use crate::metrics::{ConfusionCounts, DeviceCounts};
 use crate::training::parallel::{Exchange, ExchangeError};
 
@@ -17,10 +17,8 @@ const MOST_WAITING: usize = 64;
 /// Loss and counts of some batches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Sums {
-    /// Sum of the loss over the pixels that count.
-    loss: f64,
-    /// How many count.
-    pixels: f64,
+    #[serde(flatten)]
+    losses: LossTotals,
     counts: ConfusionCounts,
 }
 
@@ -31,35 +29,27 @@ impl Sums {
         exchange: &dyn Exchange,
         questions: [bool; N],
     ) -> Result<(Self, [usize; N]), ExchangeError> {
-        let mut flat = vec![self.loss, self.pixels];
+        let mut flat = questions.map(|yes| f64::from(u8::from(yes))).to_vec();
+        flat.extend(self.losses.to_flat());
         flat.extend(self.counts.to_flat());
-        flat.extend(questions.map(|yes| f64::from(u8::from(yes))));
         exchange.sum(&mut flat)?;
-        let counts = ConfusionCounts::from_flat(std::array::from_fn(|at| flat[2 + at]));
-        let answers = std::array::from_fn(|at| flat[6 + at] as usize);
-        Ok((Self { loss: flat[0], pixels: flat[1], counts }, answers))
-    }
-
-    fn add_loss(&mut self, loss: f64, pixels: f64) {
-        self.loss += loss;
-        self.pixels += pixels;
-    }
-
-    /// Mean loss over the pixels that count; 0 where none does, as in training.
-    pub(super) fn mean_loss(loss: f64, pixels: f64) -> f64 {
-        if pixels == 0.0 { 0.0 } else { loss / pixels }
+        let answers = std::array::from_fn(|at| flat[at] as usize);
+        let losses = LossTotals::from_flat(std::array::from_fn(|at| flat[N + at]));
+        let counts = ConfusionCounts::from_flat(std::array::from_fn(|at| flat[N + FLAT_TOTALS + at]));
+        Ok((Self { losses, counts }, answers))
     }
 
     /// The nine train metrics, named `train/{metric}{suffix}`.
-    pub(super) fn metrics(&self, suffix: &str) -> Metrics {
-        let loss = ("train/loss".to_owned(), Self::mean_loss(self.loss, self.pixels));
+    pub(super) fn metrics(&self, loss: &Loss, suffix: &str) -> Metrics {
+        let loss = ("train/loss".to_owned(), loss.mean(&self.losses));
         let all = self.counts.metrics("train").into_iter().chain([loss]);
         all.map(|(name, value)| (name + suffix, value)).collect()
     }
 }
 
 /// What an epoch of training has summed so far. Nothing waits for the device until something is asked for.
-pub(super) struct Tally {
+pub(super) struct Tally<'a> {
+    loss: &'a Loss,
     epoch: Sums,
     counts: DeviceCounts,
     waiting: Vec<Waiting>,
@@ -70,6 +60,7 @@ struct Waiting {
     step: u64,
     total: Tensor<1>,
     pixels: Tensor<1>,
+    overlaps: Option<Tensor<1>>,
 }
 
 /// A loss that is not finite.
@@ -79,16 +70,17 @@ pub(super) struct NotFinite {
     pub(super) loss: f64,
 }
 
-impl Tally {
+impl<'a> Tally<'a> {
     /// Goes on from the sums of the epoch's batches so far.
-    pub(super) fn new(epoch: Sums, device: &Device) -> Self {
-        Self { epoch, counts: DeviceCounts::new(device), waiting: Vec::new() }
+    pub(super) fn new(epoch: Sums, loss: &'a Loss, device: &Device) -> Self {
+        Self { loss, epoch, counts: DeviceCounts::new(device), waiting: Vec::new() }
     }
 
     /// Adds the loss of a batch of a step.
     pub(super) fn add_loss(&mut self, step: u64, sums: &LossSums) {
         let (total, pixels) = (sums.total.clone().inner(), sums.pixels.clone().inner());
-        self.waiting.push(Waiting { step, total, pixels });
+        let overlaps = sums.overlaps.clone().map(Tensor::inner);
+        self.waiting.push(Waiting { step, total, pixels, overlaps });
     }
 
     /// Whether so many losses wait that they should be settled.
@@ -103,15 +95,22 @@ impl Tally {
         }
         let waiting = std::mem::take(&mut self.waiting);
         let steps: Vec<u64> = waiting.iter().map(|one| one.step).collect();
-        let (totals, pixels): (Vec<_>, Vec<_>) =
-            waiting.into_iter().map(|one| (one.total, one.pixels)).unzip();
+        let (mut totals, mut pixels, mut overlaps) = (Vec::new(), Vec::new(), Vec::new());
+        for one in waiting {
+            totals.push(one.total);
+            pixels.push(one.pixels);
+            overlaps.extend(one.overlaps);
+        }
         let (totals, pixels) = (values(Tensor::cat(totals, 0))?, values(Tensor::cat(pixels, 0))?);
+        let overlaps = if overlaps.is_empty() { Vec::new() } else { values(Tensor::cat(overlaps, 0))? };
+        let mut overlaps = overlaps.as_chunks().0.iter().copied();
         for ((step, total), pixels) in steps.into_iter().zip(totals).zip(pixels) {
-            let loss = Sums::mean_loss(total, pixels);
+            let batch = LossTotals { total, pixels, overlaps: overlaps.next().unwrap_or_default() };
+            let loss = self.loss.mean(&batch);
             if !loss.is_finite() {
                 return Ok(Err(NotFinite { step, loss }));
             }
-            self.epoch.add_loss(total, pixels);
+            self.epoch.losses.add(&batch);
         }
         Ok(Ok(()))
     }
@@ -132,9 +131,7 @@ impl Tally {
         self.counts.add(logits, target)?;
         let counts = self.counts.take()?;
         self.epoch.counts += counts;
-        let mut step = Sums { counts, ..Sums::default() };
-        step.add_loss(value(sums.total.clone().inner())?, value(sums.pixels.clone().inner())?);
-        Ok(step)
+        Ok(Sums { losses: totals(sums.clone())?, counts })
     }
 
     /// The sums so far; call [`Tally::settle`] before.
@@ -144,9 +141,17 @@ impl Tally {
     }
 }
 
-/// Reads a tensor of one element.
-pub(super) fn value(tensor: Tensor<1>) -> Result<f64, RunError> {
-    values(tensor)?.first().copied().ok_or_else(|| RunError::LostValue { reason: "it has no element".into() })
+/// Reads the sums of a batch; one look at the device.
+pub(super) fn totals(sums: LossSums) -> Result<LossTotals, RunError> {
+    let parts = [Some(sums.total), Some(sums.pixels), sums.overlaps];
+    let read = values(Tensor::cat(parts.into_iter().flatten().map(Tensor::without_autodiff).collect(), 0))?;
+    match read[..] {
+        [total, pixels] => Ok(LossTotals { total, pixels, overlaps: [0.0; 3] }),
+        [total, pixels, overlap, predicted, positive] => {
+            Ok(LossTotals { total, pixels, overlaps: [overlap, predicted, positive] })
+        }
+        _ => Err(RunError::LostValue { reason: format!("{} sums came back", read.len()) }),
+    }
 }
 
 fn values(tensor: Tensor<1>) -> Result<Vec<f64>, RunError> {

@@ -10,17 +10,19 @@ use engine_actors::outcome::Failure;
 use engine_actors::protocol::{Phase, RunSummary};
 use engine_tracking::{MetricPoint, Metrics};
 
+use super::artist::Artist;
 use super::error::RunError;
 use super::evaluate::{Evaluation, Pass};
-use super::figures::{draw, write_curves};
+use super::figures::PassFigures;
 use super::prepare::{evaluation_loader, train_loader};
 use super::preview::Shown;
 use super::resume::Course;
 use super::setup::Setup;
+use super::start::Beginning;
 use super::tally::{Clock, NotFinite, Sums, Tally};
 use crate::data::{DataFolder, Loader, Remainder};
 use crate::folds::Division;
-use crate::loss::FocalLoss;
+use crate::metrics::RegionCounts;
 use crate::models::SegmentationModel;
 use crate::training::checkpoint::{Checkpoints, ModelShape, Writer};
 use crate::training::parallel::{Exchange, share_buffers};
@@ -45,11 +47,13 @@ pub(super) struct Trainer<'a> {
     pub(super) exchange: &'a dyn Exchange,
     pub(super) shape: ModelShape,
     pub(super) device: Device,
-    pub(super) loss: FocalLoss,
     pub(super) train: Loader,
     val: Loader,
     /// Validation samples to show; `None` where nothing is ever drawn.
     shown: Option<Shown>,
+    /// Where the validation samples lie.
+    regions: RegionCounts,
+    pub(super) artist: Artist,
     pub(super) writer: Writer<RunError>,
     pub(super) course: Course,
     pub(super) clock: Clock,
@@ -78,9 +82,10 @@ impl<'a> Trainer<'a> {
         let val = evaluation_loader(setup, folder, division.val.clone(), setup.shard(Remainder::Leave))?;
         let shown = Shown::choose(setup, folder, &division.val, setup.shard(Remainder::Leave));
         // Refused before a model is built: a batch larger than the set, an augmentation that does not fit.
-        train_loader(setup, folder, division.train.clone(), setup.seed())?;
+        let batches = train_loader(setup, folder, division.train.clone(), setup.seed())?.batches_per_epoch();
+        let steps = batches.div_ceil(setup.settings.accumulate_grad_batches as usize) as u64;
         let checkpoints = open_checkpoints(setup, exchange)?;
-        let course = Course::begin(setup, context, &shape, &checkpoints)?.shared(exchange)?;
+        let course = Course::begin(setup, context, &shape, &checkpoints, steps)?.shared(exchange)?;
         let train = train_loader(setup, folder, division.train.clone(), course.order.seed)?;
         let (train_samples, val_samples) = (division.train.len() as u64, division.val.len() as u64);
         let parameters = course.model.parameter_count() as u64;
@@ -92,7 +97,13 @@ impl<'a> Trainer<'a> {
             }
             None => context.prepared(train_samples, val_samples, parameters, device_text),
         }
-        // What comes next at its place is one row with it.
+        let mut artist = Artist::new(context.figure_teller());
+        // One that goes on has drawn its beginning: no checkpoint stands before that.
+        if shown.is_some() && course.from.is_none() {
+            let beginning = Beginning::new(setup, folder, division)?;
+            artist.begin(move |teller| beginning.perform(teller));
+        }
+        // What comes next at its place is one row with it: nothing may hand it on before.
         course.open_row.iter().for_each(|row| context.log(row.clone()));
         Ok(Self {
             setup,
@@ -100,10 +111,11 @@ impl<'a> Trainer<'a> {
             exchange,
             shape,
             device: setup.device.clone().autodiff(),
-            loss: loss(setup),
             train,
             val,
             shown,
+            regions: RegionCounts::new(folder.table(), &division.val),
+            artist,
             writer: Writer::new(checkpoints),
             clock: Clock::start(course.elapsed),
             saved_step: course.step,
@@ -125,6 +137,7 @@ impl<'a> Trainer<'a> {
                 return Err(error);
             }
         };
+        self.artist.finish();
         // A rank that left while others still listen would look lost to them.
         self.exchange.barrier()?;
         Ok(end)
@@ -166,7 +179,7 @@ impl<'a> Trainer<'a> {
 
     /// One epoch. A stop leaves the course between two batches, or before the validation.
     fn epoch(&mut self, epoch: u32) -> Result<End, RunError> {
-        let mut tally = Tally::new(self.course.sums, &self.device);
+        let mut tally = Tally::new(self.course.sums, &self.setup.loss, &self.device);
         let trained = self.train_batches(epoch, &mut tally)?;
         self.look(&mut tally)?;
         let (sums, [not_finite]) = tally.sums()?.over_all(self.exchange, [self.not_finite.is_some()])?;
@@ -175,13 +188,14 @@ impl<'a> Trainer<'a> {
         if trained == End::Stopped {
             return Ok(End::Stopped);
         }
-        let mut values = sums.metrics("");
+        let mut values = sums.metrics(&self.setup.loss, "");
         values.extend(self.clock.log());
         let has_row = self.course.open_row.as_ref().is_some_and(|row| row.step == self.course.step);
         if !has_row {
-            values.insert("learning_rate".into(), self.course.schedule.learning_rate());
+            values.insert("learning_rate".into(), self.course.schedule.last_learning_rate());
         }
         if !self.validates(epoch) {
+            self.course.history.push(epoch, &values);
             self.log(epoch, values);
             self.close_epoch();
             return Ok(End::Done);
@@ -190,10 +204,11 @@ impl<'a> Trainer<'a> {
             return Ok(End::Stopped);
         };
         values.extend(evaluation.metrics.clone());
+        self.course.history.push(epoch, &values);
         self.log(epoch, values);
         self.context.validated(epoch, self.course.step, evaluation.metrics.clone());
         self.close_epoch();
-        self.judge(epoch, &evaluation)?;
+        self.judge(epoch, evaluation)?;
         Ok(End::Done)
     }
 
@@ -216,21 +231,22 @@ impl<'a> Trainer<'a> {
     /// Validates the weights as they are, with rank 0's running statistics; `None` if asked to stop meanwhile.
     fn validate(&mut self, epoch: u32) -> Result<Option<Evaluation>, RunError> {
         self.course.model.change(|model| share_buffers(self.exchange, model))?;
-        let shown = self.shown.as_ref().filter(|_| self.draws(epoch));
+        let may_be_drawn = self.draws(epoch) || self.course.early_stopping.is_last_chance();
+        let shown = self.shown.as_ref().filter(|_| may_be_drawn);
         let pass = Pass { shown, ..self.pass(Phase::Validate, epoch) };
-        pass.run(&self.course.model.valid(), &self.val, "val")
+        pass.run(&self.course.model.valid(), &self.val, "val", self.regions.clone())
     }
 
     pub(super) fn pass(&self, phase: Phase, epoch: u32) -> Pass<'a> {
-        let Setup { device, settings, .. } = self.setup;
-        let (context, exchange, loss) = (self.context, self.exchange, self.loss);
+        let Setup { device, settings, loss, .. } = self.setup;
+        let (context, exchange) = (self.context, self.exchange);
         let (precision, max_epochs) = (settings.precision, settings.max_epochs);
         Pass { context, exchange, device, loss, precision, phase, epoch, max_epochs, shown: None }
     }
 
     /// Moves the course to the next epoch.
     fn close_epoch(&mut self) {
-        self.course.schedule.step();
+        self.course.schedule.after_epoch();
         self.course.order.next_epoch += 1;
         self.course.order.batches_done = 0;
         self.course.sums = Sums::default();
@@ -239,20 +255,29 @@ impl<'a> Trainer<'a> {
 
     /// Takes the value of a validation to patience, ranking, figures and checkpoints. The value is the same on all
     /// ranks, and so is what follows from it; rank 0 writes.
-    fn judge(&mut self, epoch: u32, evaluation: &Evaluation) -> Result<(), RunError> {
+    fn judge(&mut self, epoch: u32, evaluation: Evaluation) -> Result<(), RunError> {
         let value = evaluation.metrics.get(MONITORED).copied().unwrap_or(f64::NAN);
         let best_before = self.course.early_stopping.best();
         self.course.monitored = Some(value);
         self.course.early_stopping.observe(value);
+        self.course.schedule.after_validation(value);
         let is_best = best_before.is_none() || self.course.early_stopping.best() != best_before;
-        if is_best && self.setup.is_first() {
-            let place = (epoch, self.course.step);
-            write_curves(self.context, &self.setup.plan.run_dir, "val", place, &evaluation.curves);
-        }
-        if self.draws(epoch) {
-            // Before the checkpoint: a run that goes on from it does not come by here again.
-            let run_dir = &self.setup.plan.run_dir;
-            draw(self.context, run_dir, "val", (epoch, self.course.step), evaluation);
+        let writes_data = is_best && self.setup.is_first();
+        let is_last = self.shown.is_some() && self.course.early_stopping.is_exhausted();
+        let is_drawn = self.draws(epoch) || is_last;
+        if writes_data || is_drawn {
+            let figures = PassFigures {
+                run_dir: self.setup.plan.run_dir.clone(),
+                prefix: "val",
+                epoch,
+                step: self.course.step,
+                evaluation,
+                history: Some(self.course.history.clone()),
+                writes_data,
+                is_drawn,
+            };
+            // Begun before the checkpoint, which waits for it: a run that goes on from there does not come by here again.
+            self.artist.begin(move |teller| figures.perform(teller));
         }
         self.rank_and_write(epoch, value)?;
         Ok(self.exchange.barrier()?)
@@ -282,9 +307,4 @@ fn open_checkpoints(setup: &Setup, exchange: &dyn Exchange) -> Result<Checkpoint
     }
     exchange.barrier()?;
     Ok(Checkpoints::of_another(dir))
-}
-
-/// The loss of a run.
-pub(super) fn loss(setup: &Setup) -> FocalLoss {
-    FocalLoss { alpha: setup.hyperparameters.focal_loss_alpha, gamma: setup.hyperparameters.focal_loss_gamma }
 }

@@ -11,12 +11,13 @@ use engine_tracking::MetricPoint;
 
 use super::error::RunError;
 use super::evaluate::Pass;
-use super::figures::{draw, write_curves};
-use super::prepare::{divide_rows, evaluation_loader, model_shape, open_data, untrained};
+use super::figures::PassFigures;
+use super::prepare::{check_images, divide_rows, evaluation_loader, model_shape, open_data, untrained};
 use super::preview::Shown;
 use super::setup::Setup;
-use super::train::{End, Trainer, loss};
+use super::train::{End, Trainer};
 use crate::data::DataFolder;
+use crate::metrics::RegionCounts;
 use crate::training::checkpoint::Checkpoint;
 use crate::training::parallel::{Alone, join};
 use crate::workload::{RunContext, Workload};
@@ -48,7 +49,7 @@ impl Workload for SegmentationWorkload {
 fn fit(setup: &Setup, context: &RunContext) -> Result<RunSummary, RunError> {
     let folder = open_data(setup, setup.hyperparameters.bands.as_deref())?;
     let division = divide_rows(setup, &folder)?;
-    let shape = model_shape(setup, &folder);
+    let shape = model_shape(setup, &folder)?;
     let exchange = join(setup.rank.as_ref(), setup.backend, setup.compute)?;
     let mut trainer = Trainer::prepare(setup, context, exchange.as_ref(), &folder, shape, &division)?;
     let end = trainer.run()?;
@@ -60,7 +61,7 @@ fn fit(setup: &Setup, context: &RunContext) -> Result<RunSummary, RunError> {
 fn fit_and_test(setup: &Setup, context: &RunContext) -> Result<RunSummary, RunError> {
     let folder = open_data(setup, setup.hyperparameters.bands.as_deref())?;
     let division = divide_rows(setup, &folder)?;
-    let shape = model_shape(setup, &folder);
+    let shape = model_shape(setup, &folder)?;
     let exchange = join(setup.rank.as_ref(), setup.backend, setup.compute)?;
     let mut trainer = Trainer::prepare(setup, context, exchange.as_ref(), &folder, shape, &division)?;
     let end = trainer.run()?;
@@ -87,8 +88,7 @@ fn test(setup: &Setup, context: &RunContext, path: &Path) -> Result<RunSummary, 
     let trained_with = checkpoint.state.hyperparameters.clone();
     let trained_with: super::SegmentationHyperparameters =
         serde_json::from_value(trained_with).map_err(RunError::Hyperparameters)?;
-    setup.hyperparameters.focal_loss_alpha = trained_with.focal_loss_alpha;
-    setup.hyperparameters.focal_loss_gamma = trained_with.focal_loss_gamma;
+    setup.loss = trained_with.loss();
     test_checkpoint(&setup, context, &folder, division.test, &checkpoint, path)
 }
 
@@ -101,12 +101,14 @@ fn test_checkpoint(
     path: &Path,
 ) -> Result<RunSummary, RunError> {
     let state = &checkpoint.state;
+    check_images(&state.model, folder)?;
     let model = untrained(setup, &state.model)?
         .load_safetensors(&checkpoint.weights)
         .map_err(|source| RunError::Weights { path: path.to_owned(), source })?
         .valid();
     let samples = rows.len() as u64;
     let shown = Shown::choose(setup, folder, &rows, None);
+    let regions = RegionCounts::new(folder.table(), &rows);
     let loader = evaluation_loader(setup, folder, rows, None)?;
     if let RunTask::Test { .. } = setup.plan.task {
         let parameters = model.parameter_count() as u64;
@@ -116,7 +118,7 @@ fn test_checkpoint(
         context,
         exchange: &Alone,
         device: &setup.device,
-        loss: loss(setup),
+        loss: &setup.loss,
         precision: setup.settings.precision,
         phase: Phase::Test,
         epoch: state.epoch,
@@ -129,16 +131,22 @@ fn test_checkpoint(
         steps: state.step,
         ..RunSummary::default()
     };
-    let Some(evaluation) = pass.run(&model, &loader, "test")? else {
+    let Some(evaluation) = pass.run(&model, &loader, "test", regions)? else {
         return Ok(RunSummary { stopped: true, ..summary });
     };
-    let (run_dir, place) = (&setup.plan.run_dir, (state.epoch, state.step));
-    write_curves(context, run_dir, "test", place, &evaluation.curves);
     let values = evaluation.metrics.clone();
     context.log(MetricPoint { epoch: state.epoch, step: state.step, values: values.clone() });
-    if shown.is_some() {
-        draw(context, run_dir, "test", place, &evaluation);
-    }
+    let figures = PassFigures {
+        run_dir: setup.plan.run_dir.clone(),
+        prefix: "test",
+        epoch: state.epoch,
+        step: state.step,
+        evaluation,
+        history: None,
+        writes_data: true,
+        is_drawn: shown.is_some(),
+    };
+    figures.perform(&context.figure_teller());
     summary.metrics = values;
     Ok(summary)
 }

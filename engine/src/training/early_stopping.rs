@@ -44,6 +44,11 @@ impl EarlyStopping {
         self.patience > 0 && self.waited >= self.patience
     }
 
+    /// Whether patience runs out with the next validation, unless that is a new best.
+    pub fn is_last_chance(&self) -> bool {
+        self.patience > 0 && self.waited.saturating_add(1) >= self.patience
+    }
+
     /// Validations since the best.
     pub fn waited(&self) -> u32 {
         self.waited
@@ -68,6 +73,7 @@ mod tests {
     #[test]
     fn patience_counts_validations_since_the_best() {
         assert!(!after(2, &[0.1, 0.3, 0.2]).is_exhausted());
+        assert!(after(2, &[0.1, 0.3, 0.2]).is_last_chance() && !after(2, &[0.1, 0.3]).is_last_chance());
         assert!(after(2, &[0.1, 0.3, 0.2, 0.25]).is_exhausted());
         assert!(!after(2, &[0.1, 0.3, 0.2, 0.31]).is_exhausted());
     }
@@ -87,6 +93,7 @@ mod tests {
 
     #[test]
     fn no_patience_never_stops() {
-        assert!(!after(0, &[0.5, 0.1, 0.1, 0.1]).is_exhausted());
+        let stopping = after(0, &[0.5, 0.1, 0.1, 0.1]);
+        assert!(!stopping.is_exhausted() && !stopping.is_last_chance());
     }
 }

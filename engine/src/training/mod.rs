@@ -1,6 +1,6 @@
-//! What every training run needs, whatever it trains: optimizer, clipping, schedule, early stopping, checkpoints.
+//! What every training run needs, whatever it trains: optimizers, clipping, schedules, early stopping, checkpoints.
 //!
-//! Owns: AdamW and its state, the learning-rate schedule, the patience counter, the list of best
+//! Owns: the optimizers and their state, the learning-rate schedules, the patience counter, the list of best
 //! checkpoints, the checkpoint folders on disk, and the exchange between processes that train one model. Knows nothing of segmentation, actors or trackers;
 //! what is trained and how it is fed is [`crate::segmentation`]'s.
 //!
@@ -18,7 +18,9 @@ mod top_k;
 
 pub use clipping::Clipping;
 pub use early_stopping::EarlyStopping;
-pub use optimizer::{AdamW, AdamWConfig, OptimizerError, OptimizerState};
-pub use schedule::ExponentialLr;
+pub use optimizer::{
+    AdamConfig, Optimizer, OptimizerConfig, OptimizerError, OptimizerName, OptimizerState, SgdConfig,
+};
+pub use schedule::{CosineLr, ExponentialLr, OneCycleLr, PlateauLr, Schedule, ScheduleConfig, ScheduleName};
 pub use tensors::{TensorFile, TensorFileError, decode_tensors, encode_tensors};
 pub use top_k::{Kept, Ranked, TopK};

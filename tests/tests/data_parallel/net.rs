@@ -6,7 +6,7 @@ use std::time::Duration;
 use engine::backend::burn;
 use engine::backend::{BackendName, ComputeDevice};
 use engine::training::parallel::{Sharing, join, share_weights};
-use engine::training::{AdamW, AdamWConfig};
+use engine::training::{Optimizer, OptimizerConfig};
 use serde::{Deserialize, Serialize};
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
@@ -118,7 +118,7 @@ pub fn play(part: &Part) {
     let exchange = join(own_rank().as_ref(), BackendName::Tch, ComputeDevice::Cpu).unwrap();
     let (rank, world) = (exchange.rank(), exchange.world());
     let mut net = share_weights(exchange.as_ref(), Net::new(rank, &device)).unwrap();
-    let mut optimizer = AdamW::new(AdamWConfig::default(), net.names());
+    let mut optimizer = Optimizer::new(OptimizerConfig::default(), net.names());
     let mut asked = None;
     for step in 0..STEPS {
         let mut gathered = GradientsAccumulator::new();

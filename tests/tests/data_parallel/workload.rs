@@ -6,18 +6,18 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use engine::data::{DataFolder, SynthConfig, synthesise};
+use engine::data::DataFolder;
 use engine::folds::divide;
 use engine::segmentation::{FoldMethod, SegmentationSettings, SegmentationWorkload, TestSplit};
 use engine::training::checkpoint::State;
 use engine::workload::{RunContext, Workload};
 use engine_actors::outcome::{Cause, Failure};
-use engine_actors::plan::{Cell, RunPlan, RunTask};
+use engine_actors::plan::RunTask;
 use engine_actors::protocol::{FromWorker, RunOrder, RunSummary};
-use engine_devices::{DeviceId, DeviceKind, Grant, Place};
+use engine_tests::ground::{Ground, last, set};
 use engine_tracking::Metrics;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::Test;
 use crate::launch::{self, alone, own_rank, ranks, say};
@@ -79,78 +79,11 @@ pub fn play(part: &Part) {
     say(&Told { end, messages, device });
 }
 
-struct Ground {
-    dir: tempfile::TempDir,
-}
-
-impl Ground {
-    fn new(samples: usize) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let mut config = SynthConfig::new(dir.path().join("data"));
-        (config.samples, config.patch_size, config.regions) = (samples, 32, 3);
-        synthesise(&config).unwrap();
-        Self { dir }
-    }
-
-    fn data(&self) -> std::path::PathBuf {
-        self.dir.path().join("data")
-    }
-
-    fn order(&self, name: &str, epochs: u32) -> RunOrder {
-        let settings = SegmentationSettings {
-            train_data_dir: self.data(),
-            test_split: None,
-            fold_method: FoldMethod::Kfold,
-            total_folds: 3,
-            subsample: None,
-            in_memory: true,
-            max_epochs: epochs,
-            early_stopping_patience: 0,
-            num_workers: 1,
-            save_top_k: 0,
-            log_every_n_steps: 1,
-            accumulate_grad_batches: 1,
-            gradient_clip: None,
-            precision: engine::nn::Precision::Single,
-            check_val_every_n_epoch: 1,
-            plot_every_n_val_epochs: 0,
-            checkpoint_every_n_steps: None,
-            weights_from_checkpoint: None,
-            continue_from_checkpoint: None,
-            backend: Some("tch".into()),
-        };
-        let hyperparameters =
-            json!({"model_encoder": "resnet18", "batch_size": 4, "focal_loss_alpha": 0.9, "augment": ["D4"]});
-        let run_dir = self.dir.path().join(name);
-        std::fs::create_dir_all(&run_dir).unwrap();
-        let plan = RunPlan {
-            run_name: name.into(),
-            run_id: "abcd1234".into(),
-            run_dir,
-            cv_name: None,
-            tune_name: None,
-            cell: Cell { fold: 0, seed: 42 },
-            task: RunTask::Fit,
-            hyperparameters: hyperparameters.as_object().unwrap().clone(),
-            settings: Arc::new(serde_json::to_value(settings).unwrap()),
-        };
-        let place = |index| Place {
-            device: DeviceId::new(DeviceKind::Cpu, index),
-            kind: DeviceKind::Cpu,
-            index,
-            token: None,
-            cores: Vec::new(),
-            threads: 1,
-            lock: None,
-        };
-        RunOrder { plan, grant: Grant { places: vec![place(0), place(1)] }, attempt: 1, goes_on: false }
-    }
-}
-
-fn set(order: &mut RunOrder, key: &str, value: Value) {
-    let settings = Arc::make_mut(&mut order.plan.settings);
-    assert!(settings.get(key).is_some(), "no setting is called {key}");
-    settings[key] = value;
+fn order_on(ground: &Ground, name: &str, epochs: u32) -> RunOrder {
+    let settings = SegmentationSettings { backend: Some("tch".into()), ..ground.settings(epochs) };
+    let hyperparameters =
+        json!({"model_encoder": "resnet18", "batch_size": 4, "focal_loss_alpha": 0.9, "augment": ["D4"]});
+    ground.order(name, &settings, &hyperparameters, 2)
 }
 
 fn part(order: &RunOrder, stopped_rank: Option<u32>) -> launch::Part {
@@ -163,10 +96,6 @@ fn by_two(order: &RunOrder, stopped_rank: Option<u32>) -> Vec<Told> {
 
 fn by_one(order: &RunOrder) -> Told {
     alone(&part(order, None)).hear_all().remove(0)
-}
-
-fn last(order: &RunOrder) -> std::path::PathBuf {
-    order.plan.run_dir.join("checkpoints/last")
 }
 
 fn bytes(folder: &Path, file: &str) -> Vec<u8> {
@@ -185,7 +114,7 @@ fn division(order: &RunOrder) -> (usize, usize, BTreeSet<String>) {
 
 fn run_of_two() {
     let ground = Ground::new(20);
-    let mut order = ground.order("two", 1);
+    let mut order = order_on(&ground, "two", 1);
     set(&mut order, "fold_method", json!(FoldMethod::Region));
     let (train, val, regions) = division(&order);
     assert!(train % 2 == 1 && val % 2 == 1, "{train} and {val} samples divide evenly, which tests less");
@@ -199,12 +128,13 @@ fn run_of_two() {
     assert_eq!(timeless(&first.metrics), timeless(&second.metrics), "all ranks come to the same numbers");
 
     // The same weights on the same samples by one process: as a test, of exactly those samples.
-    let mut test = ground.order("one", 1);
+    let mut test = order_on(&ground, "one", 1);
     set(&mut test, "test_split", json!(TestSplit::Region(regions.into_iter().collect())));
     test.plan.task = RunTask::Test { checkpoint: last(&order) };
     let tested = by_one(&test);
     let mut compared = 0;
-    for (name, value) in &tested.summary().metrics {
+    // Instances are counted in tests alone.
+    for (name, value) in tested.summary().metrics.iter().filter(|(name, _)| !name.contains("Instance")) {
         let validated = first.metrics[&name.replace("test/", "val/")];
         let bound = if name == "test/loss" { 1e-6 } else { 0.0 };
         assert!((value - validated).abs() <= bound, "{name}: {value} tested, {validated} validated");
@@ -222,14 +152,14 @@ fn timeless(metrics: &Metrics) -> Vec<(String, u64)> {
 
 fn stop_and_resume() {
     let ground = Ground::new(SAMPLES);
-    let mut whole = ground.order("whole", 1);
+    let mut whole = order_on(&ground, "whole", 1);
     // Of four batches of 2, three make one step, the fourth another.
     whole.plan.hyperparameters.insert("batch_size".into(), json!(2));
     set(&mut whole, "accumulate_grad_batches", json!(3));
     let uninterrupted = by_two(&whole, None);
     assert_eq!(uninterrupted[0].summary().steps, 2);
 
-    let mut order = ground.order("stopped", 1);
+    let mut order = order_on(&ground, "stopped", 1);
     order.plan.hyperparameters = whole.plan.hyperparameters.clone();
     set(&mut order, "accumulate_grad_batches", json!(3));
     let told = by_two(&order, Some(1));
@@ -263,7 +193,7 @@ fn stop_and_resume() {
 
 fn refusals() {
     let ground = Ground::new(SAMPLES);
-    let mut large = ground.order("large", 1);
+    let mut large = order_on(&ground, "large", 1);
     large.plan.hyperparameters.insert("batch_size".into(), json!(8));
     for one in by_two(&large, None) {
         assert_eq!(one.failure().cause, Cause::Configuration);
@@ -274,7 +204,7 @@ fn refusals() {
         );
         assert!(text.contains("choose 7 or less"), "{text}");
     }
-    let mut flex = ground.order("flex", 1);
+    let mut flex = order_on(&ground, "flex", 1);
     set(&mut flex, "backend", json!("flex"));
     for one in by_two(&flex, None) {
         assert_eq!(one.failure().cause, Cause::Configuration);
@@ -284,7 +214,7 @@ fn refusals() {
 
 fn divergence() {
     let ground = Ground::new(SAMPLES);
-    let mut order = ground.order("diverging", 3);
+    let mut order = order_on(&ground, "diverging", 3);
     order.plan.hyperparameters.insert("learning_rate".into(), json!(1e30));
     for one in by_two(&order, None) {
         assert_eq!(one.failure().cause, Cause::Diverged, "{:?}", one.failure());

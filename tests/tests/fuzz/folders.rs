@@ -1,16 +1,13 @@
 //! Checkpoints and training data: folders of several files. The first byte of an input says which file the rest stands for.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use engine::data::{DataFolder, SynthConfig, synthesise};
 use engine::models::{NamedTensor, read_safetensors};
-use engine::training::checkpoint::{
-    Checkpoint, Checkpoints, DataOrder, FORMAT_VERSION, ModelShape, RunIdentity, State,
-};
-use engine::training::{EarlyStopping, ExponentialLr, Kept, TopK, encode_tensors};
-use serde_json::json;
+use engine::training::checkpoint::{Checkpoint, Checkpoints, State};
+use engine::training::{Kept, TopK, encode_tensors};
+use engine_tests::ground::state;
 
 use crate::harness::Target;
 
@@ -57,37 +54,8 @@ fn checkpoint() -> Checkpoint {
     let tensor = |name: &str| NamedTensor { name: name.into(), shape: vec![2, 3], values: vec![0.5; 6] };
     let mut top_k = TopK::new(Kept::Best(2));
     assert!(top_k.insert("epoch=0-step=1-val_iou=0.10".into(), 0.1).is_empty());
-    let state = State {
-        format_version: FORMAT_VERSION,
-        epoch: 1,
-        step: 7,
-        data_order: DataOrder { seed: 42, next_epoch: 2, batches_done: 0 },
-        epoch_sums: json!(null),
-        optimizer_steps: BTreeMap::from([("a.weight".to_owned(), 7)]),
-        schedule: ExponentialLr::new(1e-3, 0.9),
-        early_stopping: EarlyStopping::new(3),
-        top_k,
-        monitored: Some(0.3),
-        metrics: serde_json::from_value(json!({"val/loss": 0.25})).unwrap(),
-        open_row: None,
-        elapsed_secs: 1.5,
-        run: RunIdentity {
-            run_name: "r".into(),
-            run_id: "abcd1234".into(),
-            cv_name: None,
-            tune_name: None,
-            fold: 0,
-            seed: 42,
-        },
-        model: ModelShape {
-            arch: "Unet".into(),
-            encoder: "resnet18".into(),
-            bands: vec!["red".into()],
-            in_channels: 1,
-        },
-        hyperparameters: json!({"learning_rate": 1e-3}),
-        settings: json!({"max_epochs": 2}),
-    };
+    let optimizer_steps = [("a.weight".to_owned(), 7)].into();
+    let state = State { optimizer_steps, top_k, ..state() };
     let weights = encode_tensors(&[tensor("a.weight"), tensor("b.weight")]).unwrap();
     Checkpoint { weights, optimizer_tensors: vec![tensor("a.weight.exp_avg")], state }
 }
@@ -169,7 +137,9 @@ fn checkpoints() {
         let weights = read_safetensors(&checkpoint.weights)
             .map_or_else(|error| error.to_string(), |read| read.len().to_string());
         let mut schedule = checkpoint.state.schedule;
-        schedule.step();
+        schedule.after_step();
+        schedule.after_epoch();
+        schedule.after_validation(0.5);
         checkpoint.state.early_stopping.observe(0.5);
         drop(checkpoint.state.top_k.insert("epoch=9".into(), 0.5));
         format!("read {weights} {}", checkpoint.take_optimizer().tensors.len())

@@ -17,10 +17,12 @@ mod folders;
 mod frames;
 mod framing;
 mod harness;
+mod images;
 mod journal;
 mod mutate;
 mod tables;
 mod text;
+mod weights;
 
 #[global_allocator]
 static COUNTING: allocator::Counting = allocator::Counting;

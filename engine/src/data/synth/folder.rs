@@ -13,20 +13,12 @@ use parquet::file::properties::WriterProperties;
 use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::json;
-use zarrs::array::codec::bytes_to_bytes::blosc::{BloscCodec, BloscCompressor, BloscShuffleMode};
-use zarrs::array::{Array, ArrayBuilder, data_type};
-use zarrs::filesystem::FilesystemStore;
-use zarrs::group::GroupBuilder;
 
+use super::super::arrays::{Arrays, Cause};
 use super::super::error::DataError;
 use super::super::geometry::rectangle_wkb;
 use super::terrain::Terrain;
 use super::{PIXEL_METRES, REGION_METRES, Site, SynthConfig};
-
-/// Middle level of the compression: noise shrinks little, however long one tries.
-const COMPRESSION_LEVEL: u8 = 5;
-
-type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Draws and writes every sample, many at once; returns how many pixels have each label, by sample.
 pub(super) fn write_arrays(
@@ -37,7 +29,8 @@ pub(super) fn write_arrays(
 ) -> Result<Vec<[u64; 3]>, DataError> {
     let path = dir.join("data.zarr");
     let failed = |source: Cause| DataError::Write { what: "data.zarr", path: path.clone(), source };
-    let arrays = create_arrays(&path, config).map_err(failed)?;
+    let arrays =
+        Arrays::create(&path, config.samples, config.bands.len(), config.patch_size).map_err(failed)?;
     (0..sites.len())
         .into_par_iter()
         .map(|sample| {
@@ -46,44 +39,10 @@ pub(super) fn write_arrays(
             for label in &y {
                 counts[usize::from(*label)] += 1;
             }
-            store(&arrays, sample as u64, x, y).map_err(failed)?;
+            arrays.store(sample, x, y).map_err(failed)?;
             Ok(counts)
         })
         .collect()
-}
-
-struct Arrays {
-    x: Array<FilesystemStore>,
-    y: Array<FilesystemStore>,
-}
-
-/// One chunk a sample, zarr v3.
-fn create_arrays(path: &Path, config: &SynthConfig) -> Result<Arrays, Cause> {
-    std::fs::create_dir_all(path)?;
-    let store = Arc::new(FilesystemStore::new(path)?);
-    GroupBuilder::new().build(Arc::clone(&store), "/")?.store_metadata()?;
-    let (n, c, s) = (config.samples as u64, config.bands.len() as u64, config.patch_size as u64);
-    let codec = |bytes: usize| -> Result<Arc<BloscCodec>, Cause> {
-        let level = COMPRESSION_LEVEL.try_into().map_err(|_| "no such compression level")?;
-        let shuffle = BloscShuffleMode::BitShuffle;
-        Ok(Arc::new(BloscCodec::new(BloscCompressor::Zstd, level, None, shuffle, Some(bytes))?))
-    };
-    let x = ArrayBuilder::new(vec![n, c, s, s], vec![1, c, s, s], data_type::float32(), 0.0f32)
-        .bytes_to_bytes_codecs(vec![codec(4)?])
-        .build(Arc::clone(&store), "/x")?;
-    let y = ArrayBuilder::new(vec![n, s, s], vec![1, s, s], data_type::uint8(), 0u8)
-        .bytes_to_bytes_codecs(vec![codec(1)?])
-        .build(store, "/y")?;
-    x.store_metadata()?;
-    y.store_metadata()?;
-    Ok(Arrays { x, y })
-}
-
-/// A chunk that is all fill value is left out, as zarr does.
-fn store(arrays: &Arrays, sample: u64, x: Vec<f32>, y: Vec<u8>) -> Result<(), Cause> {
-    arrays.x.store_chunk(&[sample, 0, 0, 0], x)?;
-    arrays.y.store_chunk(&[sample, 0, 0], y)?;
-    Ok(())
 }
 
 /// GeoParquet with one rectangle a sample, in polar stereographic metres.

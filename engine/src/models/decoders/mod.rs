@@ -1,21 +1,40 @@
 //! Decoders: an encoder's features in, one feature map for the head out.
 
+mod aspp;
+mod blocks;
+mod deeplabv3;
+mod deeplabv3plus;
+mod fpn;
+mod linknet;
+mod manet;
+mod pan;
+mod pspnet;
+mod segformer;
 mod unet;
+mod unetplusplus;
+mod upernet;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::encoders::Features;
+use super::encoders::{FeatureSpec, Features};
 use super::error::ModelError;
+use super::head::HeadSpec;
+use super::input::InputNeeds;
 use super::names;
 use crate::nn::Initializer;
 
+/// Architectures that join or add the features of every resolution, and so can not do without those of one. smp refuses them
+/// encoders that leave one empty, too.
+const OF_EVERY_RESOLUTION: [&str; 2] = ["UnetPlusPlus", "Linknet"];
+
 /// One line per architecture: its name as smp spells it, the variant, then `file::Type`. The type brings
-/// `new`, `forward` and `HEAD`.
+/// `FEATURES`, `INPUT`, `HEAD`, `new` and `forward`.
 macro_rules! architectures {
     ($($name:literal => $variant:ident($file:ident::$type:ident)),+ $(,)?) => {
         /// The decoder of any architecture.
         #[derive(Module, Debug)]
+        #[expect(clippy::large_enum_variant, reason = "one in a model")]
         pub(super) enum Decoder {
             $(#[doc = $name] $variant($file::$type)),+
         }
@@ -23,6 +42,22 @@ macro_rules! architectures {
         impl Decoder {
             /// Names of all architectures.
             pub(super) const KNOWN: &'static [&'static str] = &[$($name),+];
+
+            /// What an architecture takes of its encoder, by its name as smp spells it.
+            pub(super) fn features(name: &str) -> Result<FeatureSpec, ModelError> {
+                match name {
+                    $($name => Ok($file::$type::FEATURES),)+
+                    _ => Err(Self::unknown(name)),
+                }
+            }
+
+            /// What an architecture needs of its input, by its name as smp spells it.
+            pub(super) fn input(name: &str) -> Result<InputNeeds, ModelError> {
+                match name {
+                    $($name => Ok($file::$type::INPUT),)+
+                    _ => Err(Self::unknown(name)),
+                }
+            }
 
             fn of_architecture(name: &str, channels: &[usize], init: &mut Initializer) -> Option<Self> {
                 match name {
@@ -50,13 +85,16 @@ macro_rules! architectures {
 
 architectures! {
     "Unet" => Unet(unet::UnetDecoder),
-}
-
-/// Input channels and kernel of the segmentation head that ends an architecture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct HeadSpec {
-    pub(super) in_channels: usize,
-    pub(super) kernel: usize,
+    "UnetPlusPlus" => UnetPlusPlus(unetplusplus::UnetPlusPlusDecoder),
+    "MAnet" => MAnet(manet::MAnetDecoder),
+    "Linknet" => Linknet(linknet::LinknetDecoder),
+    "FPN" => Fpn(fpn::FpnDecoder),
+    "PSPNet" => PspNet(pspnet::PspDecoder),
+    "PAN" => Pan(pan::PanDecoder),
+    "DeepLabV3" => DeepLabV3(deeplabv3::DeepLabV3Decoder),
+    "DeepLabV3Plus" => DeepLabV3Plus(deeplabv3plus::DeepLabV3PlusDecoder),
+    "Segformer" => Segformer(segformer::SegformerDecoder),
+    "UPerNet" => UPerNet(upernet::UPerNetDecoder),
 }
 
 impl Decoder {
@@ -67,6 +105,10 @@ impl Decoder {
 
     /// Builds the decoder of architecture `name` over features of these channels.
     pub(super) fn build(name: &str, channels: &[usize], init: &mut Initializer) -> Result<Self, ModelError> {
+        let refuses = OF_EVERY_RESOLUTION.into_iter().find(|refuses| *refuses == name);
+        if let (Some(arch), Some(place)) = (refuses, channels.iter().position(|channels| *channels == 0)) {
+            return Err(ModelError::EmptyFeatures { arch, reduction: 1 << place });
+        }
         Self::of_architecture(name, channels, init).ok_or_else(|| Self::unknown(name))
     }
 
@@ -75,3 +117,6 @@ impl Decoder {
         ModelError::UnknownArchitecture { name: name.to_owned(), known: Self::KNOWN.to_vec(), nearest }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,12 +7,10 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::HeadSpec;
-use crate::models::encoders::Features;
-use crate::nn::{
-    BatchNorm2d, Bias, Conv2d, ConvGeometry, Initializer, WeightInit, relu, upsample_nearest,
-    upsample_nearest_and_join,
-};
+use super::blocks::ConvNormRelu;
+use super::{HeadSpec, InputNeeds};
+use crate::models::encoders::{FeatureSpec, Features};
+use crate::nn::{Initializer, upsample_nearest, upsample_nearest_and_join};
 
 /// Channels after each of the five steps up: smp's default.
 const CHANNELS: [usize; 5] = [256, 128, 64, 32, 16];
@@ -24,7 +22,9 @@ pub(in crate::models) struct UnetDecoder {
 }
 
 impl UnetDecoder {
-    pub(super) const HEAD: HeadSpec = HeadSpec { in_channels: CHANNELS[CHANNELS.len() - 1], kernel: 3 };
+    pub(super) const FEATURES: FeatureSpec = FeatureSpec::WHOLE;
+    pub(super) const HEAD: HeadSpec = HeadSpec::new(CHANNELS[CHANNELS.len() - 1], 3);
+    pub(super) const INPUT: InputNeeds = InputNeeds::ANY;
 
     /// `channels` are those of the encoder's features, the input's own first.
     pub(super) fn new(channels: &[usize], init: &mut Initializer) -> Self {
@@ -49,9 +49,9 @@ impl UnetDecoder {
         self.blocks.iter().zip(shallow.into_iter().rev()).enumerate().fold(
             deepest,
             |x, (step, (block, skip))| {
-                let [_, _, height, width] = skip.dims();
-                // The image itself is no skip, but the last step returns to its size.
-                block.forward(x, (step != last).then_some(skip), [height, width])
+                let [_, channels, height, width] = skip.dims();
+                // Neither the image itself nor a feature map without channels is a skip, but the step goes to its size.
+                block.forward(x, (step != last && channels > 0).then_some(skip), [height, width])
             },
         )
     }
@@ -59,45 +59,24 @@ impl UnetDecoder {
 
 /// Upsampling, joining, and two convolutions.
 #[derive(Module, Debug)]
-struct UpBlock {
+pub(super) struct UpBlock {
     conv1: ConvNormRelu,
     conv2: ConvNormRelu,
 }
 
 impl UpBlock {
-    fn new(inputs: usize, outputs: usize, init: &mut Initializer) -> Self {
+    pub(super) fn new(inputs: usize, outputs: usize, init: &mut Initializer) -> Self {
         Self {
             conv1: ConvNormRelu::new(inputs, outputs, init),
             conv2: ConvNormRelu::new(outputs, outputs, init),
         }
     }
 
-    fn forward(&self, x: Tensor<4>, skip: Option<Tensor<4>>, size: [usize; 2]) -> Tensor<4> {
+    pub(super) fn forward(&self, x: Tensor<4>, skip: Option<Tensor<4>>, size: [usize; 2]) -> Tensor<4> {
         let x = match skip {
             Some(skip) => upsample_nearest_and_join(x, skip),
             None => upsample_nearest(x, size),
         };
         self.conv2.forward(self.conv1.forward(x))
-    }
-}
-
-/// 3x3 convolution, batch normalisation, ReLU: smp's `Conv2dReLU`.
-#[derive(Module, Debug)]
-struct ConvNormRelu {
-    at_0: Conv2d,
-    at_1: BatchNorm2d,
-}
-
-impl ConvNormRelu {
-    fn new(inputs: usize, outputs: usize, init: &mut Initializer) -> Self {
-        let geometry = ConvGeometry::new(inputs, outputs, 3);
-        Self {
-            at_0: Conv2d::new(geometry, WeightInit::KaimingUniformFanIn, Bias::Absent, init),
-            at_1: BatchNorm2d::new(outputs, init),
-        }
-    }
-
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        relu(self.at_1.forward(self.at_0.forward(x)))
     }
 }

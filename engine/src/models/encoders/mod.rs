@@ -1,9 +1,20 @@
 //! Encoders: an image in, features of falling resolution out.
 
+mod convnext;
+mod dpn;
+mod efficientnet;
+mod empty;
+mod limits;
+mod maxvit;
+mod mit;
+mod mobilenet;
 mod resnet;
+mod senet;
+#[cfg(test)]
+mod tests;
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 use super::error::ModelError;
 use super::names;
@@ -15,6 +26,7 @@ macro_rules! encoder_families {
     ($($family:ident($file:ident::$type:ident)),+ $(,)?) => {
         /// An encoder of any family.
         #[derive(Module, Debug)]
+        #[expect(clippy::large_enum_variant, reason = "a model has one of them")]
         pub(super) enum Encoder {
             $(#[doc = stringify!($type)] $family($file::$type)),+
         }
@@ -25,9 +37,9 @@ macro_rules! encoder_families {
                 [$($file::$type::NAMES),+].concat()
             }
 
-            fn of_family(name: &str, in_channels: usize, init: &mut Initializer) -> Option<Self> {
+            fn of_family(name: &str, spec: EncoderSpec, init: &mut Initializer) -> Option<Self> {
                 $(if $file::$type::NAMES.contains(&name) {
-                    return $file::$type::new(name, in_channels, init).map(Self::$family);
+                    return $file::$type::new(name, spec, init).map(Self::$family);
                 })+
                 None
             }
@@ -51,15 +63,83 @@ macro_rules! encoder_families {
 
 encoder_families! {
     ResNet(resnet::ResNet),
+    SeNet(senet::SeNet),
+    MobileNetV2(mobilenet::MobileNetV2),
+    EfficientNet(efficientnet::EfficientNet),
+    Dpn(dpn::Dpn),
+    MixVisionTransformer(mit::MixVisionTransformer),
+    ConvNext(convnext::ConvNext),
+    MaxVit(maxvit::MaxVit),
 }
 
-/// What an encoder sees at each resolution; each feature map has half the size of the one before.
+/// What an encoder is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct EncoderSpec {
+    /// Channels of the image.
+    pub(super) in_channels: usize,
+    /// What the architecture wants of its features.
+    pub(super) wanted: FeatureSpec,
+}
+
+/// Which features an architecture takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FeatureSpec {
+    /// Feature maps behind the image, 5 at most. Stages beyond stay in the state dict and are not computed.
+    pub(super) depth: usize,
+    /// The image's size by that of the deepest feature map: 32, or less where strides become dilations.
+    pub(super) output_stride: usize,
+}
+
+impl FeatureSpec {
+    /// All an encoder has.
+    pub(super) const WHOLE: Self = Self { depth: 5, output_stride: 32 };
+
+    /// How a stage walks that brings the image's size by its own to `stride`.
+    const fn walk(self, stride: usize) -> Walk {
+        if stride > self.output_stride {
+            Walk { stride: 1, dilation: stride / self.output_stride }
+        } else {
+            Walk { stride: 2, dilation: 1 }
+        }
+    }
+
+    /// Channels of the features that are computed, of those there could be.
+    fn computed(self, channels: &[usize]) -> Vec<usize> {
+        channels.iter().copied().take(self.depth + 1).collect()
+    }
+}
+
+/// How the convolutions of a stage walk: the first with the stride, all of its kernels larger than 1 with the dilation.
+///
+/// # Sources
+/// smp 0.6, `encoders._utils.replace_strides_with_dilation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Walk {
+    stride: usize,
+    dilation: usize,
+}
+
+/// What an encoder sees at each resolution; each feature map has half the size of the one before, but where strides became
+/// dilations.
 #[derive(Debug)]
 pub(super) struct Features {
     /// The image itself first.
     pub(super) shallow: Vec<Tensor<4>>,
     /// The smallest and last.
     pub(super) deepest: Tensor<4>,
+}
+
+impl Features {
+    /// Those of depth 0.
+    fn of_image(image: Tensor<4>) -> Self {
+        Self { shallow: Vec::new(), deepest: image }
+    }
+
+    /// One deeper.
+    fn then(mut self, deeper: Tensor<4>) -> Self {
+        self.shallow.push(std::mem::replace(&mut self.deepest, deeper));
+        self
+    }
 }
 
 impl Encoder {
@@ -69,8 +149,16 @@ impl Encoder {
     }
 
     /// Builds the encoder called `name` with fresh weights.
-    pub(super) fn build(name: &str, in_channels: usize, init: &mut Initializer) -> Result<Self, ModelError> {
-        Self::of_family(Self::find(name)?, in_channels, init).ok_or_else(|| Self::unknown(name))
+    pub(super) fn build(name: &str, spec: EncoderSpec, init: &mut Initializer) -> Result<Self, ModelError> {
+        Self::check_stride(Self::find(name)?, spec)?;
+        Self::of_family(Self::find(name)?, spec, init).ok_or_else(|| Self::unknown(name))
+    }
+
+    /// Every encoder without its values, and its name.
+    pub(super) fn outlines(spec: EncoderSpec, device: &Device) -> impl Iterator<Item = (&'static str, Self)> {
+        Self::known().into_iter().filter_map(move |name| {
+            Self::of_family(name, spec, &mut Initializer::outline(device)).map(|encoder| (name, encoder))
+        })
     }
 
     fn unknown(name: &str) -> ModelError {

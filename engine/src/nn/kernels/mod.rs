@@ -12,7 +12,7 @@
 #[cfg(feature = "tch")]
 mod torch;
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Int, Tensor};
 
 use super::precision::cast;
 use burn::tensor::module as composed;
@@ -131,6 +131,24 @@ pub(super) fn relu(x: Tensor<4>) -> Tensor<4> {
     burn::tensor::activation::relu(x)
 }
 
+/// `max(x, 0)`, 6 at most.
+pub(super) fn relu6(x: Tensor<4>) -> Tensor<4> {
+    #[cfg(feature = "tch")]
+    if torch::computes_on(&x.device()) {
+        return torch::relu6(x);
+    }
+    x.clamp(0.0, 6.0)
+}
+
+/// `x` times its sigmoid.
+pub(super) fn silu(x: Tensor<4>) -> Tensor<4> {
+    #[cfg(feature = "tch")]
+    if torch::computes_on(&x.device()) {
+        return torch::silu(x);
+    }
+    burn::tensor::activation::silu(x)
+}
+
 /// `x` enlarged to the size of `skip` by nearest pixels, with `skip` behind it along the channels.
 pub(super) fn upsample_join(x: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
     #[cfg(feature = "tch")]
@@ -139,6 +157,29 @@ pub(super) fn upsample_join(x: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
     }
     let [_, _, height, width] = skip.dims();
     Tensor::cat(vec![super::upsample_nearest(x, [height, width]), skip], 1)
+}
+
+/// Normalises over the last dimension, in 32 bits.
+pub(super) fn layer_norm<const D: usize>(x: Tensor<D>, affine: [Tensor<1>; 2], epsilon: f64) -> Tensor<D> {
+    let dtype = x.dtype();
+    let x = cast(x, DType::F32);
+    #[cfg(feature = "tch")]
+    if torch::computes_on(&x.device()) {
+        return cast(torch::layer_norm(x, affine, epsilon), dtype);
+    }
+    let [weight, bias] = affine;
+    cast(composed::layer_norm(x, weight, Some(bias), epsilon), dtype)
+}
+
+/// Shares that add up to 1 along the last dimension, in 32 bits.
+pub(super) fn softmax<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let dtype = x.dtype();
+    let x = cast(x, DType::F32);
+    #[cfg(feature = "tch")]
+    if torch::computes_on(&x.device()) {
+        return cast(torch::softmax(x), dtype);
+    }
+    cast(burn::tensor::activation::softmax(x, D - 1), dtype)
 }
 
 /// One step of AdamW, in the memory of what nobody else holds.
@@ -166,6 +207,29 @@ pub(crate) fn adamw<const D: usize>(
     let delta = mean.clone().div(denominator).mul_scalar(learning_rate / correction(beta1));
     let parameter = parameter.mul_scalar(1.0 - learning_rate * weight_decay).sub(delta);
     Moved { parameter, mean, square }
+}
+
+/// Whether the processor computes there, where the sums of every kernel come in one order.
+pub(super) fn computes_on_processor(device: &burn::tensor::Device) -> bool {
+    #[cfg(feature = "tch")]
+    if torch::computes_on(device) {
+        return torch::prefers_channels_last(device);
+    }
+    #[cfg(feature = "flex")]
+    if matches!(device.clone().without_autodiff().as_dispatch(), burn::backend::DispatchDevice::Flex(_)) {
+        return true;
+    }
+    false
+}
+
+/// Where the values stand, from the largest down. Equal ones keep their order on libtorch; elsewhere their order follows from
+/// the values alone.
+pub(crate) fn order_descending(values: Tensor<1>) -> Tensor<1, Int> {
+    #[cfg(feature = "tch")]
+    if torch::computes_on(&values.device()) {
+        return torch::order_descending(values);
+    }
+    values.argsort_descending(0)
 }
 
 /// A weight in the layout that its device convolves fastest; anything else, and the values, as they are.

@@ -130,6 +130,46 @@ fn a_relu_has_the_same_gradient_and_spares_what_others_hold() {
     assert_alike(&all, &["gradient", "input", "output", "output of the negative", "leaf"]);
 }
 
+/// Values on both sides of every bend, what was given in stays as it was.
+#[test]
+fn a_relu6_and_a_silu_have_the_same_gradients_and_spare_what_others_hold() {
+    for activation in [relu6, silu] {
+        let all: Vec<_> = devices()
+            .iter()
+            .map(|device| {
+                let x = numbers([2, 3, 4, 4], 1, device).require_grad();
+                let between = x.clone() * 9.0;
+                let (one, other) = (activation(between.clone()), activation(between.clone().neg()));
+                let gradients = (one.clone() * 3.0 + other.clone() * between.clone()).sum().backward();
+                vec![read(x.grad(&gradients).unwrap()), read(between), read(one), read(other), read(x)]
+            })
+            .collect();
+        assert_alike(&all, &["gradient", "input", "output", "output of the negative", "leaf"]);
+        assert!(all[0][2].iter().all(|value| (-0.3..9.0).contains(value)));
+    }
+}
+
+/// Slopes by differences: what is alike on all backends need not be right.
+#[test]
+fn the_slopes_of_relu6_and_silu_are_those_of_their_values() {
+    let points = [-7.0_f32, -1.3, -0.2, 0.4, 2.0, 5.9, 6.2, 8.0];
+    for device in devices() {
+        for activation in [relu6, silu] {
+            let at = |shift: f32| {
+                let values = points.iter().map(|point| point + shift).collect();
+                Tensor::<4>::from_data(TensorData::new(values, [1, 1, 2, 4]), &device)
+            };
+            let x = at(0.0).require_grad();
+            let gradients = activation(x.clone()).sum().backward();
+            let step = 0.01;
+            let rise = read((activation(at(step)) - activation(at(-step))).div_scalar(2.0 * step));
+            for (slope, expected) in read(x.grad(&gradients).unwrap()).into_iter().zip(rise) {
+                assert!((slope - expected).abs() < 1e-3, "{slope}, not {expected}, on {device:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_enlarged_and_joined_has_the_same_values_and_gradients() {
     // Twice the size, as the loops of our own take it; another one; twice it with the channels outermost.

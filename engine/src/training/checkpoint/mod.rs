@@ -5,7 +5,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `weights.safetensors` | parameters and buffers under their state-dict names |
-//! | `optimizer.safetensors` | both moments of AdamW, `{parameter}.exp_avg` and `{parameter}.exp_avg_sq` |
+//! | `optimizer.safetensors` | what the optimizer keeps: `{parameter}.exp_avg` and `{parameter}.exp_avg_sq`, or `{parameter}.momentum_buffer` |
 //! | `state.json` | format version, counters, schedule, early stopping, top-k list, data order, names, settings |
 //!
 //! A folder is filled under a temporary name beside its place, each file and the folder flushed to the
@@ -14,6 +14,7 @@
 //! not hoped for.
 
 mod error;
+mod find;
 mod folder;
 mod lock;
 mod snapshot;
@@ -22,7 +23,9 @@ mod values;
 mod writer;
 
 pub use error::CheckpointError;
+pub use find::checkpoint_in;
+pub(crate) use find::{is_checkpoint, is_run};
 pub use folder::{Checkpoints, Fill, LAST, checkpoint_name};
 pub use snapshot::Snapshot;
-pub use state::{Checkpoint, DataOrder, FORMAT_VERSION, ModelShape, OpenRow, RunIdentity, State};
+pub use state::{Checkpoint, DataOrder, EpochRow, FORMAT_VERSION, ModelShape, OpenRow, RunIdentity, State};
 pub use writer::Writer;

@@ -17,7 +17,7 @@ pub struct Snapshot {
     pub weights: Vec<NamedTensor>,
     /// Whole numbers that loaders ask for beside the weights.
     pub counters: Vec<(String, u64)>,
-    /// Moments of the optimizer.
+    /// What the optimizer keeps of each parameter.
     pub optimizer: Vec<NamedTensor>,
     /// Everything else.
     pub state: State,

@@ -9,12 +9,16 @@ use serde_json::Value;
 
 use super::error::CheckpointError;
 use crate::models::NamedTensor;
-use crate::training::{EarlyStopping, ExponentialLr, OptimizerState, TopK, decode_tensors, encode_tensors};
+use crate::training::{EarlyStopping, OptimizerState, Schedule, TopK, decode_tensors, encode_tensors};
 
 /// Version of the folder's form; raised with every change a reader has to know of. Earlier ones are read as well.
 ///
-/// 2 writes metrics that are not finite as `nan`, `inf` and `-inf`; 1 wrote null for all of them.
-pub const FORMAT_VERSION: u32 = 2;
+/// 2 writes metrics that are not finite as `nan`, `inf` and `-inf`; 1 wrote null for all of them. 3 names the kind of schedule,
+/// may hold another optimizer's tensors, and region sums of the loss; before, every schedule was exponential.
+pub const FORMAT_VERSION: u32 = 3;
+
+/// The first version that names the kind of schedule.
+const NAMES_SCHEDULE: u64 = 3;
 
 /// The earliest version that is read.
 const FIRST_VERSION: u32 = 1;
@@ -30,7 +34,7 @@ pub(super) const FILES: [&str; 3] = [WEIGHTS, OPTIMIZER, STATE];
 pub struct Checkpoint {
     /// Bytes of `weights.safetensors`.
     pub weights: Vec<u8>,
-    /// Moments of the optimizer.
+    /// What the optimizer keeps of each parameter.
     pub optimizer_tensors: Vec<NamedTensor>,
     /// Everything else.
     pub state: State,
@@ -51,8 +55,8 @@ pub struct State {
     pub epoch_sums: Value,
     /// Optimizer steps of each parameter.
     pub optimizer_steps: BTreeMap<String, u64>,
-    /// Learning rate of the epoch to go on with.
-    pub schedule: ExponentialLr,
+    /// The learning rate, and where its schedule stands.
+    pub schedule: Schedule,
     /// Patience.
     pub early_stopping: EarlyStopping,
     /// Best checkpoints so far.
@@ -65,6 +69,9 @@ pub struct State {
     /// What was logged at this step, while its epoch is not over: what is logged next may belong to the same row.
     #[serde(default)]
     pub open_row: Option<OpenRow>,
+    /// What learning curves are drawn from, from the first epoch on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<EpochRow>,
     /// Seconds trained so far.
     pub elapsed_secs: f64,
     /// The run.
@@ -83,6 +90,16 @@ pub struct OpenRow {
     /// Epoch of the row, from 0.
     pub epoch: u32,
     /// Its values so far; words where not finite.
+    #[serde(with = "super::values")]
+    pub values: Metrics,
+}
+
+/// Values of an epoch that is over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochRow {
+    /// The epoch, from 0.
+    pub epoch: u32,
+    /// Its values; words where not finite.
     #[serde(with = "super::values")]
     pub values: Metrics,
 }
@@ -189,7 +206,14 @@ impl State {
             let path = path.to_owned();
             return Err(CheckpointError::Version { path, found: format_version, supported: FORMAT_VERSION });
         }
-        serde_json::from_slice(&bytes).map_err(|e| damaged(path, STATE, &e))
+        if format_version >= NAMES_SCHEDULE {
+            return serde_json::from_slice(&bytes).map_err(|e| damaged(path, STATE, &e));
+        }
+        let mut earlier: Value = serde_json::from_slice(&bytes).map_err(|e| damaged(path, STATE, &e))?;
+        if let Some(schedule) = earlier.get_mut("schedule").and_then(Value::as_object_mut) {
+            schedule.insert("kind".to_owned(), Value::from("exponential"));
+        }
+        serde_json::from_value(earlier).map_err(|e| damaged(path, STATE, &e))
     }
 }
 

@@ -13,6 +13,9 @@ use burn_tch::TchTensor;
 
 use super::{BatchStatistics, Convolution, TorchKernels, batch_statistics, ffi};
 
+/// Where ReLU6 ends.
+const RELU6_BOUND: f64 = 6.0;
+
 /// What the nodes call: the passes themselves.
 pub(super) trait Passes: TorchKernels {
     fn conv2d_backward(
@@ -35,6 +38,10 @@ pub(super) trait Passes: TorchKernels {
         wanted: [bool; 3],
     ) -> [Option<FloatTensor<Self>>; 3];
     fn torch_relu_backward(grad: FloatTensor<Self>, y: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// By the output, which is inside its bounds where the input was.
+    fn torch_relu6_backward(grad: FloatTensor<Self>, y: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// By the input.
+    fn torch_silu_backward(grad: FloatTensor<Self>, x: FloatTensor<Self>) -> FloatTensor<Self>;
     /// Gradients of what was enlarged, which had these channels, height and width, and of what was joined to it.
     fn upsample_join_backward(grad: FloatTensor<Self>, of: [usize; 3]) -> [FloatTensor<Self>; 2];
 }
@@ -73,6 +80,14 @@ impl Passes for LibTorch {
         TchTensor::new(ffi::relu_backward(grad.tensor, &y.tensor, in_place))
     }
 
+    fn torch_relu6_backward(grad: TchTensor, y: TchTensor) -> TchTensor {
+        TchTensor::new(y.tensor.hardtanh_backward(&grad.tensor, 0.0, RELU6_BOUND))
+    }
+
+    fn torch_silu_backward(grad: TchTensor, x: TchTensor) -> TchTensor {
+        TchTensor::new(x.tensor.silu_backward(&grad.tensor))
+    }
+
     fn upsample_join_backward(grad: TchTensor, of: [usize; 3]) -> [TchTensor; 2] {
         ffi::upsample_join_backward(&grad.tensor, of).map(TchTensor::new)
     }
@@ -103,7 +118,7 @@ impl<B: Backend> Clone for Kept<B> {
 }
 
 /// Hands each parent that wants one its gradient.
-fn register<B: Backend, const N: usize>(
+pub(super) fn register<B: Backend, const N: usize>(
     grads: &mut Gradients,
     parents: [Option<NodeId>; N],
     given: [Option<FloatTensor<B>>; N],
@@ -155,6 +170,36 @@ impl<B: Passes> Backward<B, 1> for ReluNode {
         let [parent] = ops.parents;
         if let Some(parent) = parent {
             grads.register::<B>(parent.id, B::torch_relu_backward(grad, ops.state));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Relu6Node;
+
+impl<B: Passes> Backward<B, 1> for Relu6Node {
+    type State = FloatTensor<B>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let [parent] = ops.parents;
+        if let Some(parent) = parent {
+            grads.register::<B>(parent.id, B::torch_relu6_backward(grad, ops.state));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct SiluNode;
+
+impl<B: Passes> Backward<B, 1> for SiluNode {
+    type State = FloatTensor<B>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let [parent] = ops.parents;
+        if let Some(parent) = parent {
+            grads.register::<B>(parent.id, B::torch_silu_backward(grad, ops.state));
         }
     }
 }
@@ -213,6 +258,27 @@ impl<B: Passes, C: CheckpointStrategy> TorchKernels for Autodiff<B, C> {
         match ReluNode.prepare::<C>(parents).compute_bound().stateful() {
             OpsKind::Tracked(node) => node.finish(y.clone(), y),
             OpsKind::UnTracked(node) => node.finish(y),
+        }
+    }
+
+    fn torch_relu6(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        let parents = [x.node()];
+        let y = B::torch_relu6(x.into_primitive());
+        match Relu6Node.prepare::<C>(parents).compute_bound().stateful() {
+            OpsKind::Tracked(node) => node.finish(y.clone(), y),
+            OpsKind::UnTracked(node) => node.finish(y),
+        }
+    }
+
+    fn torch_silu(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        let parents = [x.node()];
+        let x = x.into_primitive();
+        match SiluNode.prepare::<C>(parents).compute_bound().stateful() {
+            OpsKind::Tracked(node) => {
+                let y = B::torch_silu(x.clone());
+                node.finish(x, y)
+            }
+            OpsKind::UnTracked(node) => node.finish(B::torch_silu(x)),
         }
     }
 

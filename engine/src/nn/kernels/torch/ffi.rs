@@ -84,6 +84,19 @@ unsafe extern "C" {
         of_skip: Out,
         error: ErrorText,
     ) -> bool;
+    fn engine_layer_norm_backward(
+        grad: In,
+        x: In,
+        weight: In,
+        bias: In,
+        mean: In,
+        deviation: In,
+        wants_x: bool,
+        wants_weight: bool,
+        wants_bias: bool,
+        out: Out,
+        error: ErrorText,
+    ) -> bool;
     fn engine_channels_last(x: In, y: Out, error: ErrorText) -> bool;
     fn engine_is_channels_last(x: In) -> bool;
     fn engine_adamw(
@@ -296,6 +309,39 @@ pub(super) fn upsample_join_backward(grad: &Tensor, [inner, height, width]: [usi
         }
     });
     [of_x, of_skip].map(surely)
+}
+
+/// Gradients of the input, the scale and the shift of a layer normalisation, those that are wanted.
+pub(super) fn layer_norm_backward(
+    grad: &Tensor,
+    x: &Tensor,
+    [weight, bias]: [&Tensor; 2],
+    [mean, deviation]: [&Tensor; 2],
+    wanted: [bool; 3],
+) -> [Option<Tensor>; 3] {
+    let mut out = [null_mut(); 3];
+    run("a layer normalisation's gradient", |error| {
+        let (grad, x, weight, bias) = (given(grad), given(x), given(weight), given(bias));
+        let (mean, deviation) = (given(mean), given(deviation));
+        let [wants_x, wants_weight, wants_bias] = wanted;
+        // SAFETY: as for `conv2d`; three tensors are given out.
+        unsafe {
+            engine_layer_norm_backward(
+                grad,
+                x,
+                weight,
+                bias,
+                mean,
+                deviation,
+                wants_x,
+                wants_weight,
+                wants_bias,
+                out.as_mut_ptr(),
+                error,
+            )
+        }
+    });
+    out.map(made)
 }
 
 /// A copy with the channels innermost; nothing if they are.

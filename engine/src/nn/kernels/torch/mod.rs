@@ -7,13 +7,16 @@
 
 mod autodiff;
 mod ffi;
+mod tokens;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, DispatchDevice, LibTorch, LibTorchDevice, backend_extension};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use burn_tch::TchTensor;
 
 use super::{AdamWStep, Convolution, Moved, Normalised};
+
+pub(super) use tokens::{layer_norm, softmax};
 
 /// Whether libtorch computes there.
 pub(super) fn computes_on(device: &Device) -> bool {
@@ -56,6 +59,8 @@ pub(super) trait TorchKernels: Backend {
         epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
     fn torch_relu(x: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn torch_relu6(x: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn torch_silu(x: FloatTensor<Self>) -> FloatTensor<Self>;
     fn torch_upsample_join(x: FloatTensor<Self>, skip: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
@@ -79,6 +84,14 @@ impl TorchKernels for LibTorch {
 
     fn torch_relu(x: TchTensor) -> TchTensor {
         x.unary_ops(|mut x| x.relu_(), tch::Tensor::relu)
+    }
+
+    fn torch_relu6(x: TchTensor) -> TchTensor {
+        x.unary_ops(|mut x| x.relu6_(), tch::Tensor::relu6)
+    }
+
+    fn torch_silu(x: TchTensor) -> TchTensor {
+        x.unary_ops(|mut x| x.silu_(), tch::Tensor::silu)
     }
 
     fn torch_upsample_join(x: TchTensor, skip: TchTensor) -> TchTensor {
@@ -149,6 +162,14 @@ pub(super) fn relu(x: Tensor<4>) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::torch_relu(x.into_dispatch()))
 }
 
+pub(super) fn relu6(x: Tensor<4>) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::torch_relu6(x.into_dispatch()))
+}
+
+pub(super) fn silu(x: Tensor<4>) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::torch_silu(x.into_dispatch()))
+}
+
 pub(super) fn upsample_join(x: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::torch_upsample_join(x.into_dispatch(), skip.into_dispatch()))
 }
@@ -168,6 +189,12 @@ pub(super) fn adamw<const D: usize>(state: Moved<D>, gradient: Tensor<D>, step: 
     ffi::adamw(&mut state, &primitive(gradient).tensor, step);
     let [parameter, mean, square] = state.map(|one| Tensor::from_primitive::<LibTorch>(TchTensor::new(one)));
     Moved { parameter, mean, square }
+}
+
+/// Of values without a gradient.
+pub(super) fn order_descending(values: Tensor<1>) -> Tensor<1, Int> {
+    let order = primitive(values).tensor.argsort_stable(true, 0, true);
+    Tensor::from_primitive::<LibTorch>(TchTensor::new(order))
 }
 
 /// The tensor with its memory to itself.

@@ -10,7 +10,7 @@ use super::super::snapshot::Snapshot;
 use super::super::state::{DataOrder, FORMAT_VERSION, ModelShape, RunIdentity, State};
 use super::*;
 use crate::models::NamedTensor;
-use crate::training::{EarlyStopping, ExponentialLr, Kept, TopK, encode_tensors};
+use crate::training::{EarlyStopping, ExponentialLr, Kept, Schedule, TopK, encode_tensors};
 
 fn tensor(name: &str, value: f32) -> NamedTensor {
     NamedTensor { name: name.into(), shape: vec![2], values: vec![value, -value] }
@@ -28,8 +28,9 @@ fn checkpoint(epoch: u32) -> Checkpoint {
         data_order: DataOrder { seed: 42, next_epoch: epoch + 1, batches_done: 0 },
         epoch_sums: json!(null),
         open_row: None,
+        history: Vec::new(),
         optimizer_steps: BTreeMap::from([("a.weight".to_owned(), 7)]),
-        schedule: ExponentialLr::new(1e-3, 0.9),
+        schedule: ExponentialLr::new(1e-3, 0.9).into(),
         early_stopping,
         top_k,
         monitored: Some(0.1 + 0.2),
@@ -311,6 +312,13 @@ fn a_checkpoint_of_version_1_still_opens() {
     assert!(state.metrics["val/AUROC"].is_nan());
     assert_eq!((state.metrics.len(), state.metrics["val/loss"]), (33, 0.137_668_996_003_926_24));
     assert_eq!(state.early_stopping.best(), Some(0.053_577_849_694_354_55));
+    let schedule: Schedule = {
+        let mut of = ExponentialLr::new(1e-3, 0.9);
+        of.step();
+        of.step();
+        of.into()
+    };
+    assert_eq!(state.schedule, schedule);
     assert_eq!(state.top_k.best().unwrap().name, "epoch=0-step=2-val_iou=0.05");
 }
 

@@ -1,4 +1,4 @@
-//! The learning rate over the epochs.
+//! A learning rate that falls by a factor an epoch.
 
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +38,7 @@ impl ExponentialLr {
 
     /// Ends an epoch.
     pub fn step(&mut self) {
-        self.epochs += 1;
+        self.epochs = self.epochs.saturating_add(1);
         self.current *= self.gamma;
     }
 }
