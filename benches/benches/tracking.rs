@@ -14,7 +14,8 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime};
 
 use engine::data::{SynthConfig, synthesise};
-use engine::segmentation::{FoldMethod, SegmentationSettings, SegmentationWorkload};
+use engine::folds::FoldMethod;
+use engine::segmentation::{SegmentationSettings, SegmentationWorkload};
 use engine::tracking::Wandb;
 use engine::workload::{RunContext, Workload};
 use engine::{Accelerator, Cell, Engine, Failure, RunRequest, RunTask, worker};

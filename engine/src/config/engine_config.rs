@@ -13,11 +13,12 @@ use super::options::{Command, Group};
 use super::reader::{Reader, without_repetition};
 use super::resolve::{Origin, Resolved, ResolvedOption};
 use super::value::OptionValue;
+use crate::folds::FoldMethod;
 use crate::loss::LossFormula;
 use crate::names::check_name;
 use crate::resume::Resume;
 use crate::segmentation::settings::{
-    FoldMethod, SegmentationHyperparameters, SegmentationSettings, TestSplit,
+    SegmentationHyperparameters, SegmentationSettings, TestSplit, by_region,
 };
 use crate::tracking::{LogModel, Mode};
 use crate::training::Clipping;
@@ -209,7 +210,7 @@ impl EngineConfig {
 
 fn folds_there_are(settings: &SegmentationSettings) -> u32 {
     // Without folds everything is trained and validated on: once.
-    if settings.fold_method == FoldMethod::None { 1 } else { settings.total_folds }
+    settings.fold_method.total_folds(settings.total_folds)
 }
 
 impl Reader<'_> {
@@ -222,7 +223,7 @@ impl Reader<'_> {
         let settings = SegmentationSettings {
             train_data_dir,
             test_split: self.test_split()?,
-            fold_method: self.choice("fold-method")?,
+            fold_method: self.fold_method()?,
             total_folds: self.count("total-folds")?,
             subsample: self.optional_count("subsample")?,
             in_memory: self.flag("in-memory"),
@@ -241,11 +242,7 @@ impl Reader<'_> {
             continue_from_checkpoint: self.path("continue-from-checkpoint"),
             backend: self.text("backend").filter(|backend| backend != "auto"),
         };
-        let divides = matches!(
-            settings.fold_method,
-            FoldMethod::Kfold | FoldMethod::Stratified | FoldMethod::RegionStratified
-        );
-        if divides && settings.total_folds < 2 {
+        if settings.total_folds < settings.fold_method.least_folds() {
             let rule = "this method divides into at least 2; use fold-method none for no folds";
             return Err(self.option("total-folds")?.refused_with(self.option("fold-method")?, rule));
         }
@@ -255,6 +252,12 @@ impl Reader<'_> {
             return Err(weights.refused_with(self.option("continue-from-checkpoint")?, rule));
         }
         Ok(settings)
+    }
+
+    fn fold_method(&self) -> Result<FoldMethod, ConfigError> {
+        let name = self.needed("fold-method", self.text("fold-method"), "")?;
+        let option = self.option("fold-method")?;
+        by_region::deserialize(Value::String(name)).map_err(|error| option.refused(error.to_string()))
     }
 
     fn gradient_clip(&self) -> Result<Option<Clipping>, ConfigError> {
@@ -511,7 +514,7 @@ mod tests {
         );
         assert_eq!(config.settings.max_epochs, 6);
         assert_eq!(config.settings.test_split, Some(TestSplit::Random(0.2)));
-        assert_eq!(config.settings.fold_method, FoldMethod::RegionStratified);
+        assert_eq!(config.settings.fold_method, FoldMethod::GroupStratified);
         assert_eq!((config.settings.total_folds, config.settings.subsample), (5, None));
         let wandb = WandbConfig {
             entity: Some("e".into()),

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use crate::folds::FoldError;
-
 /// Why a training data folder cannot be read, divided, loaded or written.
 ///
 /// Every text names what is wrong, what to do about it, and last the file.
@@ -242,7 +240,7 @@ pub enum DataError {
         path: PathBuf,
         /// What the division says.
         #[source]
-        source: FoldError,
+        source: DivisionError,
     },
     /// There is nothing to load.
     #[error("no sample to load; choose another split or fold: {}", path.display())]

@@ -12,10 +12,10 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 
+use super::division::SampleTable;
 use super::error::DataError;
 use super::geometry::Footprint;
 use super::raster::Epsg;
-use crate::folds::SampleTable;
 
 /// What `metadata.parquet` says.
 #[derive(Debug)]

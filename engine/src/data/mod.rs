@@ -19,6 +19,7 @@ mod arrays;
 mod aside;
 mod build;
 mod config;
+mod division;
 mod error;
 mod fingerprint;
 mod folder;
@@ -32,6 +33,9 @@ mod validate;
 mod zarr;
 
 pub use build::{BuildError, BuildProgress, BuildReport, BuildRequest, build};
+pub use division::{
+    DivisionError, FoldWarning, SampleTable, Side, divide, divide_without_folds, split_test, warnings,
+};
 pub use error::DataError;
 pub use fingerprint::fingerprint;
 pub use folder::{DataFolder, Sample};

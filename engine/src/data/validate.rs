@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::division::{FoldWarning, SampleTable, divide, divide_without_folds, warnings};
 use super::error::DataError;
 use super::folder::DataFolder;
 use super::geometry::{Footprint, meeting_pairs};
-use crate::folds::{Division, FoldWarning, SampleTable, divide, divide_without_folds, warnings};
-use crate::segmentation::settings::{FoldMethod, SegmentationSettings};
+use crate::folds::Division;
+use crate::segmentation::settings::SegmentationSettings;
 
 /// What a folder holds and how it is divided.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -140,7 +141,7 @@ pub fn validate(folder: &DataFolder, settings: &SegmentationSettings) -> Result<
         }));
     }
 
-    let total_folds = if settings.fold_method == FoldMethod::None { 1 } else { settings.total_folds.max(1) };
+    let total_folds = settings.fold_method.total_folds(settings.total_folds.max(1));
     let mut folds = Vec::with_capacity(total_folds as usize);
     for fold in 0..total_folds {
         let Division { train, val, .. } = divide(table, settings, fold).map_err(impossible)?;
@@ -277,7 +278,7 @@ fn folder_warnings(folder: &DataFolder, values: &ValueReport) -> Vec<Warning> {
 }
 
 fn concerns_test(warning: &FoldWarning) -> bool {
-    use crate::folds::Side;
+    use super::super::division::Side;
     match warning {
         FoldWarning::NoPositives { side, .. } => *side == Side::Test,
         FoldWarning::SharedRegions { sides: (_, second), .. }

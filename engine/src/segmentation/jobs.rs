@@ -27,7 +27,7 @@ use crate::data::fingerprint;
 use crate::engine::{CvRequest, Engine, EngineBuilder, RunRequest, TuneRequest};
 use crate::metrics::{ConfusionCounts, EvaluationCounts};
 use crate::resume::Keeping;
-use crate::seeds::seeds;
+use crate::seeds;
 use crate::space::{GridSampler, RandomSampler, SearchSpace, SpaceError};
 use crate::tracking::{Settings, SettingsError, Wandb};
 use crate::training::checkpoint::{Checkpoint, CheckpointError, State};
@@ -393,13 +393,9 @@ fn scoring(config: &EngineConfig) -> Result<Scoring, PlanError> {
     }
 }
 
-/// Every fold with every seed: all folds of the first seed first, so that a first picture comes early.
+/// Every fold with every seed.
 fn cells(config: &EngineConfig) -> Vec<Cell> {
-    let folds = config.folds_used();
-    seeds(config.cv.n_randoms as usize)
-        .into_iter()
-        .flat_map(|seed| (0..folds).map(move |fold| Cell { fold, seed }))
-        .collect()
+    seeds::cells(config.folds_used(), config.cv.n_randoms as usize)
 }
 
 fn fold_scopes(config: &EngineConfig) -> Vec<Scope> {
