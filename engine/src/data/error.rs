@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::division::DivisionError;
+
 /// Why a training data folder cannot be read, divided, loaded or written.
 ///
 /// Every text names what is wrong, what to do about it, and last the file.

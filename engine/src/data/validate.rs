@@ -278,7 +278,7 @@ fn folder_warnings(folder: &DataFolder, values: &ValueReport) -> Vec<Warning> {
 }
 
 fn concerns_test(warning: &FoldWarning) -> bool {
-    use super::super::division::Side;
+    use super::division::Side;
     match warning {
         FoldWarning::NoPositives { side, .. } => *side == Side::Test,
         FoldWarning::SharedRegions { sides: (_, second), .. }

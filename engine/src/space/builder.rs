@@ -81,9 +81,11 @@ impl SpaceBuilder {
     pub fn build(self) -> Result<SearchSpace, SpaceError> {
         let parameter = |(name, distribution): (String, Result<_, _>)| match distribution {
             Ok(distribution) => Ok(Parameter::new(&name, distribution)),
-            Err(source) => {
-                Err(SpaceError::Parameter { parameter: name, source: Box::new(source), place: error::place(None, None) })
-            }
+            Err(source) => Err(SpaceError::Parameter {
+                parameter: name,
+                source: Box::new(source),
+                place: error::place(None, None),
+            }),
         };
         SearchSpace::checked(self.parameters.into_iter().map(parameter).collect::<Result<_, _>>()?, None)
     }
@@ -95,7 +97,8 @@ impl SpaceBuilder {
 }
 
 fn json(value: impl Serialize) -> Result<Value, DistributionError> {
-    serde_json::to_value(value).map_err(|error| DistributionError::NotSerialisable { message: error.to_string() })
+    serde_json::to_value(value)
+        .map_err(|error| DistributionError::NotSerialisable { message: error.to_string() })
 }
 
 #[cfg(test)]
@@ -149,7 +152,10 @@ mod tests {
             (SearchSpace::builder().int_uniform("a", 2, 1), "`low` must be less than `high`"),
             (SearchSpace::builder().reversed_log_uniform("a", 0.1, 1.0, 1.0), "less than `n`"),
             (SearchSpace::builder().constant("a-b", 1).constant("a_b", 2), "parameter a_b is there twice"),
-            (SearchSpace::builder().constant("a", BTreeMap::from([(vec![1], 2)])), "parameter a: a value is not JSON"),
+            (
+                SearchSpace::builder().constant("a", BTreeMap::from([(vec![1], 2)])),
+                "parameter a: a value is not JSON",
+            ),
         ] {
             let error = builder.build().unwrap_err().to_string();
             assert!(error.contains(needle), "{error}");

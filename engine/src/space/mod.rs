@@ -71,7 +71,8 @@ impl SearchSpace {
     /// # Errors
     /// [`SpaceError`] if there are none, a name is there twice, or a distribution is not valid.
     pub fn new(parameters: impl IntoIterator<Item = (String, Distribution)>) -> Result<Self, SpaceError> {
-        let parameters = parameters.into_iter().map(|(name, distribution)| Parameter::new(&name, distribution));
+        let parameters =
+            parameters.into_iter().map(|(name, distribution)| Parameter::new(&name, distribution));
         Self::checked(parameters.collect(), None)
     }
 
