@@ -17,17 +17,23 @@
 //! - [`worker::run_if_worker`]: first line of `main` of an application that trains in child processes
 
 pub mod artifacts;
+#[cfg(feature = "segmentation")]
 pub mod augment;
 pub mod backend;
 pub mod config;
+#[cfg(feature = "segmentation")]
 pub mod data;
 pub mod engine;
+#[cfg(feature = "segmentation")]
 pub mod export;
 pub mod failures;
+#[cfg(feature = "segmentation")]
 pub mod figures;
 pub mod folds;
 pub mod jobs;
+#[cfg(feature = "segmentation")]
 pub mod loss;
+#[cfg(feature = "segmentation")]
 pub mod metrics;
 pub mod models;
 pub mod names;
@@ -35,6 +41,7 @@ pub mod nn;
 pub mod resume;
 mod rng;
 pub mod seeds;
+#[cfg(feature = "segmentation")]
 pub mod segmentation;
 pub mod space;
 pub mod tracking;

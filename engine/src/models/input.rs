@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::encoders::FeatureSpec;
-use super::error::ModelError;
+#[cfg(feature = "segmentation")]
+use super::{encoders::FeatureSpec, error::ModelError};
 
 /// What an architecture needs of its input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -16,6 +16,7 @@ pub struct InputNeeds {
     pub batch_at_least: usize,
 }
 
+#[cfg(feature = "segmentation")]
 impl InputNeeds {
     /// Every size, every batch.
     pub(super) const ANY: Self = Self { multiple_of: 1, at_least: 1, batch_at_least: 1 };

@@ -29,6 +29,7 @@ use crate::metrics::{ConfusionCounts, EvaluationCounts};
 use crate::resume::Keeping;
 use crate::seeds;
 use crate::space::{GridSampler, RandomSampler, SearchSpace, SpaceError};
+#[cfg(feature = "wandb")]
 use crate::tracking::{Settings, SettingsError, Wandb};
 use crate::training::checkpoint::{Checkpoint, CheckpointError, State};
 use crate::training::parallel::{self, ExchangeError};
@@ -84,8 +85,21 @@ pub enum PlanError {
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
     /// A `WANDB_…` variable.
+    #[cfg(feature = "wandb")]
     #[error(transparent)]
     Tracking(#[from] SettingsError),
+    /// Tracking that this build does not have.
+    #[error(
+        "{option} is set, but this build has no tracking on {service}: leave it out, or build with feature {feature}"
+    )]
+    NoTracking {
+        /// The option.
+        option: &'static str,
+        /// What it asks for.
+        service: &'static str,
+        /// What brings it.
+        feature: &'static str,
+    },
     /// There is no search space.
     #[error("there is no search space: give a file with a table `hyperparameters` by --hpconfig")]
     NoSearchSpace,
@@ -134,15 +148,43 @@ pub fn builder(config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
         .lock_dir(&config.device.lock_dir)
         .progress_timeout(config.device.progress_timeout)
         .stop_within(config.device.stop_within);
-    let builder = if config.tensorboard { builder.tensorboard() } else { builder };
+    with_wandb(with_tensorboard(builder, config)?, config)
+}
+
+#[cfg(feature = "tensorboard")]
+#[expect(clippy::unnecessary_wraps, reason = "a build without has an error to tell")]
+fn with_tensorboard(builder: EngineBuilder, config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
+    Ok(if config.tensorboard { builder.tensorboard() } else { builder })
+}
+
+#[cfg(not(feature = "tensorboard"))]
+fn with_tensorboard(builder: EngineBuilder, config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
+    if config.tensorboard {
+        let (option, feature) = ("tensorboard", "tensorboard");
+        return Err(PlanError::NoTracking { option, service: "TensorBoard", feature });
+    }
+    Ok(builder)
+}
+
+#[cfg(feature = "wandb")]
+fn with_wandb(builder: EngineBuilder, config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
     Ok(match wandb(&config.wandb, &|name| std::env::var(name).ok())? {
         Some(wandb) => builder.wandb(wandb),
         None => builder,
     })
 }
 
+#[cfg(not(feature = "wandb"))]
+fn with_wandb(builder: EngineBuilder, config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
+    if is_tracked(&config.wandb, &|name| std::env::var(name).ok()) {
+        return Err(PlanError::NoTracking { option: "wandb-project", service: "W&B", feature: "wandb" });
+    }
+    Ok(builder)
+}
+
 /// W&B as a configuration wants it, if it names entity or project and the other is known too. An option goes before its
 /// `WANDB_…` variable.
+#[cfg(feature = "wandb")]
 fn wandb(
     config: &WandbConfig,
     lookup: &dyn Fn(&str) -> Option<String>,
@@ -426,7 +468,7 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "wandb"))]
 mod tests {
     use std::time::Duration;
 
