@@ -1,7 +1,8 @@
 //! The command line, made from the engine's table of options.
 
 use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
+use clap_complete::Shell;
 use engine::config::{Command as Level, Kind, OptionSpec, options};
 
 const ABOUT: &str = "Tune, cross-validate and train segmentation models over many devices";
@@ -69,6 +70,8 @@ pub fn command() -> Command {
         .subcommand(models_command())
         .subcommand(config_command())
         .subcommand(journal_command())
+        .subcommand(completions_command())
+        .subcommand(man_command())
 }
 
 fn output_arguments() -> [Arg; 3] {
@@ -352,6 +355,22 @@ fn journal_command() -> Command {
         .subcommand(Command::new("show").about("Show every record of a journal").arg(place()))
 }
 
+fn completions_command() -> Command {
+    Command::new("completions")
+        .about("Print the script that completes this command line in a shell")
+        .long_about(
+            "Print the script that completes this command line in a shell. For bash: engine completions bash > \
+             ~/.local/share/bash-completion/completions/engine",
+        )
+        .arg(Arg::new("shell").value_name("SHELL").required(true).value_parser(value_parser!(Shell)))
+}
+
+fn man_command() -> Command {
+    Command::new("man")
+        .about("Print the manual page, or write the pages of every command")
+        .arg(folder("to", "Folder for engine.1 and a page for each command: engine-tune.1"))
+}
+
 /// Arguments of every option a level takes.
 fn arguments(level: Level) -> Vec<Arg> {
     options()
@@ -383,7 +402,7 @@ fn argument(order: usize, spec: &'static OptionSpec) -> Arg {
             .hide_possible_values(true),
         Kind::List => argument.num_args(1..).value_name("NAME"),
         Kind::Texts => argument.num_args(1..).value_name("VALUE"),
-        Kind::Path => argument.num_args(1).value_name("PATH"),
+        Kind::Path => argument.num_args(1).value_name("PATH").value_hint(ValueHint::AnyPath),
         Kind::Int { .. } => argument.num_args(1).value_name("N"),
         Kind::IntOr { word, .. } => argument.num_args(1).value_name(format!("N|{word}")),
         Kind::Float => argument.num_args(1).value_name("X"),

@@ -14,6 +14,7 @@ use engine::segmentation::{RunError, TrainedError};
 use engine::tracking::SyncAllError;
 use engine::{Cause, EngineError, JobError};
 
+use crate::commands::PagesError;
 use crate::detach::DetachError;
 
 /// How the program ends.
@@ -82,6 +83,7 @@ pub enum Failure {
     Detach(DetachError),
     System(std::io::Error),
     Journal(JournalError),
+    Pages(PagesError),
 }
 
 impl Failure {
@@ -101,7 +103,7 @@ impl Failure {
             Self::Export(_) => Code::File,
             Self::Build(error) => build_code(error),
             Self::Predict(error) => predict_code(error),
-            Self::Sync(SyncAllError::NoFolder { .. }) | Self::Journal(_) => Code::File,
+            Self::Sync(SyncAllError::NoFolder { .. }) | Self::Journal(_) | Self::Pages(_) => Code::File,
             Self::Sync(_) => Code::Usage,
         }
     }
@@ -234,6 +236,7 @@ pub fn chain(failure: &Failure) -> String {
         Failure::Detach(error) => error,
         Failure::System(error) => error,
         Failure::Journal(error) => error,
+        Failure::Pages(error) => error,
     };
     let mut text = first.to_string();
     let mut source = first.source();
