@@ -63,3 +63,9 @@ pub use engine_devices::{Accelerator, DeviceInfo, DeviceKind, InventoryError, Pl
 pub use self::engine::{
     CvRequest, Engine, EngineBuilder, EngineError, EventStream, Follower, Part, RunRequest, TuneRequest,
 };
+
+// What signatures of the engine name, so that an application depends on this crate alone.
+pub use engine_actors::protocol::{FromWorker, RunOrder, RunSummary};
+pub use engine_actors::score::{Direction, Score, ScoreMetric, ScoringError, Strategy as ScoreStrategy};
+pub use engine_devices::{Grant, Place, RunsPerDevice};
+pub use engine_tracking::{Figure, FigureContent, ImageFile, MetricPoint, Metrics, RunPlace, Series};
