@@ -109,6 +109,14 @@ pub struct Failure {
     pub stderr_tail: Vec<String>,
 }
 
+impl Failure {
+    /// A failure of this kind, with what happened and what to do about it as a fragment.
+    #[must_use]
+    pub fn new(cause: Cause, message: impl Into<String>) -> Self {
+        Self { cause, message: message.into(), stderr_tail: Vec::new() }
+    }
+}
+
 /// How one run ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunOutcome {
