@@ -119,6 +119,7 @@ impl Failure {
 
 /// How one run ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RunOutcome {
     /// Name of the run.
     pub run_name: String,
@@ -152,6 +153,7 @@ pub struct RunOutcome {
 
 /// How one cv ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CvOutcome {
     /// Name of the cv.
     pub cv_name: String,
@@ -181,6 +183,7 @@ pub struct CvOutcome {
 
 /// How a tune ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TuneOutcome {
     /// Name of the tune.
     pub tune_name: String,

@@ -90,7 +90,7 @@ fn soundness(found: &Inspection) -> String {
 }
 
 fn job_text(job: &JobState, is_held: bool) -> String {
-    let JobState { level, name, planned, ended, more_to_do } = job;
+    let JobState { level, name, planned, ended, more_to_do, .. } = job;
     let how = match more_to_do {
         _ if is_held => "it is under way",
         Some(false) => "it came to its end",

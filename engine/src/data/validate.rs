@@ -15,6 +15,7 @@ use crate::segmentation::settings::SegmentationSettings;
 
 /// What a folder holds and how it is divided.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// The folder.
     pub path: PathBuf,
@@ -36,6 +37,7 @@ pub struct Report {
 
 /// The two sides of one fold.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct FoldReport {
     /// Number of the fold.
     pub fold: u32,
@@ -47,6 +49,7 @@ pub struct FoldReport {
 
 /// Some of the samples.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct PartReport {
     /// How many.
     pub samples: usize,
@@ -62,6 +65,7 @@ pub struct PartReport {
 
 /// The samples of one region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct RegionReport {
     /// Name of the region.
     pub region: String,
@@ -73,6 +77,7 @@ pub struct RegionReport {
 
 /// What the labels of all samples hold, in pixels.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ValueReport {
     /// Labelled 0.
     pub negative: u64,
@@ -88,6 +93,7 @@ pub struct ValueReport {
 
 /// Something that should be known before training.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Warning {
     /// The fold it concerns; `None` for the folder or the test split.
     pub fold: Option<u32>,

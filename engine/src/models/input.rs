@@ -7,6 +7,7 @@ use super::{encoders::FeatureSpec, error::ModelError};
 
 /// What an architecture needs of its input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct InputNeeds {
     /// Height and width are multiples of it.
     pub multiple_of: usize,
