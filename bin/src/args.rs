@@ -3,7 +3,7 @@
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use clap_complete::Shell;
-use engine::config::{Command as Level, Kind, OptionSpec, options};
+use engine::config::{Command as Level, Group, Kind, OptionSpec, options};
 
 const ABOUT: &str = "Tune, cross-validate and train segmentation models over many devices";
 const AFTER: &str = "\
@@ -401,6 +401,15 @@ fn argument(order: usize, spec: &'static OptionSpec) -> Arg {
             .value_parser(PossibleValuesParser::new(["true", "false"]))
             .hide_possible_values(true),
         Kind::List => argument.num_args(1..).value_name("NAME"),
+        // All behind it is the program's, options included.
+        Kind::Texts if spec.key == "program" => {
+            argument.num_args(1..).value_names(["PROGRAM", "ARGUMENT"]).allow_hyphen_values(true)
+        }
+        Kind::Texts if spec.key == "param" => argument.num_args(1).value_name("NAME=VALUE"),
+        // Arguments of a program may begin with hyphens.
+        Kind::Text if spec.group == Group::Program => {
+            argument.num_args(1).value_name("TEXT").allow_hyphen_values(true)
+        }
         Kind::Texts => argument.num_args(1..).value_name("VALUE"),
         Kind::Path => argument.num_args(1).value_name("PATH").value_hint(ValueHint::AnyPath),
         Kind::Int { .. } => argument.num_args(1).value_name("N"),
@@ -475,6 +484,19 @@ mod tests {
                 pair("retrain-and-test", &["true"])
             ]
         );
+    }
+
+    #[test]
+    fn all_behind_a_program_is_its_own() {
+        let words = "engine tune --param a=-1 --param b=2 --program-template --{name}={value} --n-folds 2 \
+                     --program python3 train.py --json --n-folds 3 -- -x";
+        let matches = command().try_get_matches_from(words.split_whitespace()).unwrap();
+        assert!(!matches.get_flag("json"));
+        let given = given(matches.subcommand().unwrap().1);
+        let of = |key: &str| given.iter().find(|(name, _)| name == key).unwrap().1.join(" ");
+        assert_eq!(of("program"), "python3 train.py --json --n-folds 3 -- -x");
+        assert_eq!((of("n-folds"), of("param")), ("2".to_owned(), "a=-1 b=2".to_owned()));
+        assert_eq!(of("program-template"), "--{name}={value}");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //!   [`EventStream`]
 //! - [`segmentation`]: the workload that comes with the engine; [`segmentation::jobs`] makes requests from a
 //!   configuration
+//! - [`command`]: any program as a run, a training script in Python
 //! - [`config`], [`space`]: options, config files, search spaces
 //! - [`jobs`]: the jobs of an artifact folder from outside: how each stands, what it is doing, how to stop it
 //! - [`resume`]: going on with a job that was begun before
@@ -20,6 +21,7 @@ pub mod artifacts;
 #[cfg(feature = "segmentation")]
 pub mod augment;
 pub mod backend;
+pub mod command;
 pub mod config;
 #[cfg(feature = "segmentation")]
 pub mod data;

@@ -13,6 +13,7 @@ use super::options::{Command, Group};
 use super::reader::{Reader, without_repetition};
 use super::resolve::{Origin, Resolved, ResolvedOption};
 use super::value::OptionValue;
+use crate::command::CommandWorkload;
 use crate::folds::FoldMethod;
 use crate::loss::LossFormula;
 use crate::names::check_name;
@@ -27,6 +28,9 @@ use crate::training::Clipping;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct EngineConfig {
+    /// The program that does the runs of `train`, `cv` and `tune`, if there is one. Nothing is segmented then, and what follows up to
+    /// the artifact folder is not used.
+    pub program: Option<ProgramConfig>,
     /// What every run needs besides its hyperparameters.
     pub settings: SegmentationSettings,
     /// Hyperparameters of a single run or cv.
@@ -57,6 +61,16 @@ pub struct EngineConfig {
     pub cv: CvConfig,
     /// Tuning.
     pub tune: TuneConfig,
+}
+
+/// A program in place of segmentation.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ProgramConfig {
+    /// What is started.
+    pub command: CommandWorkload,
+    /// Hyperparameters of a single run or cv; in a tune those that its space does not name.
+    pub parameters: Hyperparameters,
 }
 
 /// Where to compute, in the words of the options; the devices crate knows what they mean.
@@ -163,12 +177,13 @@ impl EngineConfig {
     /// go together. Values of options that the command does not use are not held against each other.
     pub fn new(resolved: &Resolved, command: Command) -> Result<Self, ConfigError> {
         let read = Reader::new(resolved);
-        let settings = read.settings()?;
-        if matches!(command, Command::Train) {
+        let program = read.program(command)?;
+        let settings = read.settings(program.as_ref())?;
+        if matches!(command, Command::Train) && program.is_none() {
             read.fold(&settings)?;
         }
         let cv = read.cv()?;
-        if matches!(command, Command::Cv | Command::Tune) {
+        if matches!(command, Command::Cv | Command::Tune) && program.is_none() {
             read.n_folds(&settings)?;
         }
         read.detach()?;
@@ -177,6 +192,7 @@ impl EngineConfig {
             read.words()?;
         }
         Ok(Self {
+            program,
             settings,
             hyperparameters,
             given_hyperparameters,
@@ -202,9 +218,10 @@ impl EngineConfig {
         })
     }
 
-    /// Folds a cross-validation uses: those asked for, or all there are.
+    /// Folds a cross-validation uses: those asked for, or all there are. How many a program makes of its data is not known: one.
     pub fn folds_used(&self) -> u32 {
-        self.cv.n_folds.unwrap_or_else(|| folds_there_are(&self.settings))
+        let there_are = || if self.program.is_some() { 1 } else { folds_there_are(&self.settings) };
+        self.cv.n_folds.unwrap_or_else(there_are)
     }
 }
 
@@ -214,12 +231,14 @@ fn folds_there_are(settings: &SegmentationSettings) -> u32 {
 }
 
 impl Reader<'_> {
-    fn settings(&self) -> Result<SegmentationSettings, ConfigError> {
-        let train_data_dir = self.needed(
-            "train-data-dir",
-            self.path("train-data-dir"),
-            ", and there is nothing to train on without",
-        )?;
+    fn settings(&self, program: Option<&ProgramConfig>) -> Result<SegmentationSettings, ConfigError> {
+        let train_data_dir = match (self.path("train-data-dir"), program) {
+            // A program has its data from elsewhere.
+            (given, Some(_)) => given.unwrap_or_default(),
+            (given, None) => {
+                self.needed("train-data-dir", given, ", and there is nothing to train on without")?
+            }
+        };
         let settings = SegmentationSettings {
             train_data_dir,
             test_split: self.test_split()?,

@@ -20,6 +20,8 @@ mod nearest;
 #[cfg(feature = "segmentation")]
 mod options;
 #[cfg(feature = "segmentation")]
+mod program;
+#[cfg(feature = "segmentation")]
 mod reader;
 #[cfg(feature = "segmentation")]
 mod resolve;
@@ -29,7 +31,7 @@ mod value;
 pub use document::DocumentError;
 #[cfg(feature = "segmentation")]
 pub use engine_config::{
-    CvConfig, DeviceConfig, EngineConfig, Trials, TuneConfig, WandbConfig, artifact_dir,
+    CvConfig, DeviceConfig, EngineConfig, ProgramConfig, Trials, TuneConfig, WandbConfig, artifact_dir,
 };
 #[cfg(feature = "segmentation")]
 pub use error::{ConfigError, Setting};

@@ -10,7 +10,7 @@ use engine_devices::{
     Accelerator, Allocation, AllocationError, DeviceKind, InventoryError, PlacementError, Strategy,
     select_among,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use super::error::RunError;
@@ -19,6 +19,7 @@ use super::settings::{SegmentationHyperparameters, SegmentationSettings, TestSpl
 use super::trained::TrainedError;
 use super::workload::SegmentationWorkload;
 use crate::backend::{BackendError, BackendName, ComputeDevice};
+use crate::command::CommandError;
 use crate::config::{
     Command, ConfigError, EngineConfig, HyperparameterError, Trials, WandbConfig, check_hyperparameters,
     check_space,
@@ -33,6 +34,7 @@ use crate::space::{GridSampler, RandomSampler, SearchSpace, SpaceError};
 use crate::tracking::{Settings, SettingsError, Wandb};
 use crate::training::checkpoint::{Checkpoint, CheckpointError, State};
 use crate::training::parallel::{self, ExchangeError};
+use crate::workload::Workload;
 
 /// Why a configuration does not make a job.
 #[derive(Debug, Error)]
@@ -84,6 +86,9 @@ pub enum PlanError {
     /// Several devices for one run with a backend or build that can not.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
+    /// A program that can not do the runs.
+    #[error(transparent)]
+    Program(#[from] CommandError),
     /// A `WANDB_…` variable.
     #[cfg(feature = "wandb")]
     #[error(transparent)]
@@ -126,7 +131,6 @@ pub struct TuneJob {
 /// # Errors
 /// [`PlanError`] for a backend that is not in this build, devices and strategies that are not there.
 pub fn builder(config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
-    let accelerator: Accelerator = config.device.accelerator.parse()?;
     let strategy: Strategy = config.device.strategy.parse()?;
     let nodes = config.device.num_nodes;
     if nodes > 1 && Allocation::from_env()?.is_none() {
@@ -136,12 +140,24 @@ pub fn builder(config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
     if trains_together(config, strategy) {
         parallel::available(backend.unwrap_or(BackendName::Tch))?;
     }
-    let builder = Engine::builder(SegmentationWorkload)
+    builder_for(config, SegmentationWorkload, &supported(backend))
+}
+
+/// An engine for a workload that computes on these kinds of device, with all else as a configuration wants it.
+pub(crate) fn builder_for(
+    config: &EngineConfig,
+    workload: impl Workload,
+    supported: &[DeviceKind],
+) -> Result<EngineBuilder, PlanError> {
+    let accelerator: Accelerator = config.device.accelerator.parse()?;
+    let strategy: Strategy = config.device.strategy.parse()?;
+    let nodes = config.device.num_nodes;
+    let builder = Engine::builder(workload)
         .process_workers()
         .artifact_dir(&config.artifact_dir)
         .accelerator(accelerator)
         .devices(config.device.devices.iter().cloned())
-        .supported(supported(backend))
+        .supported(supported.iter().copied())
         .strategy(strategy)
         .num_nodes(nodes)
         .runs_per_device(config.device.runs_per_device)
@@ -351,8 +367,7 @@ pub fn cv(config: &EngineConfig) -> Result<CvRequest, PlanError> {
 /// [`PlanError`] for anything that would end one of the runs before its first step, in any configuration.
 pub fn tune(config: &EngineConfig) -> Result<TuneJob, PlanError> {
     let scoring = scoring(config)?;
-    let path = config.tune.hpconfig.as_deref().ok_or(PlanError::NoSearchSpace)?;
-    let space = check_space(SearchSpace::load(path)?.with_constants(&config.given_hyperparameters))?;
+    let space = check_space(search_space(config)?.with_constants(&config.given_hyperparameters))?;
     let corners =
         space.corners().iter().map(check_hyperparameters).collect::<Result<Vec<_>, HyperparameterError>>()?;
     let mut scopes = fold_scopes(config);
@@ -360,6 +375,40 @@ pub fn tune(config: &EngineConfig) -> Result<TuneJob, PlanError> {
         scopes.push(Scope::WholeThenTest);
     }
     preflight(&config.settings, &corners, &scopes)?;
+    let Search { n_trials, described, sampler, warning } = search(config, space)?;
+    let request = TuneRequest {
+        name: config.name.clone(),
+        n_trials,
+        cells: cells(config),
+        scoring,
+        failed_cells: config.cv.failed_cells,
+        max_failures: config.cv.max_failures,
+        after: after_tune(config),
+        retrain_seed: config.random_seed,
+        settings: settings(config)?,
+        keeping: keeping(config, &corners, Some(described))?,
+    };
+    Ok(TuneJob { request, sampler, warning })
+}
+
+/// The search space that a tune is given.
+pub(crate) fn search_space(config: &EngineConfig) -> Result<SearchSpace, PlanError> {
+    let path = config.tune.hpconfig.as_deref().ok_or(PlanError::NoSearchSpace)?;
+    Ok(SearchSpace::load(path)?)
+}
+
+/// A search that is ready to begin.
+pub(crate) struct Search {
+    pub(crate) n_trials: u32,
+    /// What it hangs on.
+    pub(crate) described: Value,
+    pub(crate) sampler: Box<dyn Sampler>,
+    /// What the user should know beforehand.
+    pub(crate) warning: Option<String>,
+}
+
+/// The search that a configuration asks for.
+pub(crate) fn search(config: &EngineConfig, space: SearchSpace) -> Result<Search, PlanError> {
     let (n_trials, warning) = match config.tune.n_trials {
         Trials::Grid => (space.limit(u32::MAX), None),
         Trials::Count(asked) => {
@@ -369,7 +418,7 @@ pub fn tune(config: &EngineConfig) -> Result<TuneJob, PlanError> {
             (held, (held < asked).then_some(fewer))
         }
     };
-    let search = match config.tune.n_trials {
+    let described = match config.tune.n_trials {
         Trials::Grid => json!({ "kind": "grid", "space": space.described() }),
         Trials::Count(_) => {
             json!({ "kind": "random", "space": space.described(), "seed": config.random_seed })
@@ -379,19 +428,12 @@ pub fn tune(config: &EngineConfig) -> Result<TuneJob, PlanError> {
         Trials::Grid => Box::new(GridSampler::new(space)?),
         Trials::Count(_) => Box::new(RandomSampler::new(space, config.random_seed)),
     };
-    let request = TuneRequest {
-        name: config.name.clone(),
-        n_trials,
-        cells: cells(config),
-        scoring,
-        failed_cells: config.cv.failed_cells,
-        max_failures: config.cv.max_failures,
-        after: if config.tune.retrain_and_test { AfterTune::RetrainAndTest } else { AfterTune::Nothing },
-        retrain_seed: config.random_seed,
-        settings: settings(config)?,
-        keeping: keeping(config, &corners, Some(search))?,
-    };
-    Ok(TuneJob { request, sampler, warning })
+    Ok(Search { n_trials, described, sampler, warning })
+}
+
+/// What follows the last cv of a tune.
+pub(crate) fn after_tune(config: &EngineConfig) -> AfterTune {
+    if config.tune.retrain_and_test { AfterTune::RetrainAndTest } else { AfterTune::Nothing }
 }
 
 /// How a job is kept: what its data, its first weights and its search are, and which settings may be others when it is resumed.
@@ -402,11 +444,11 @@ fn keeping(
 ) -> Result<Keeping, PlanError> {
     let data = fingerprint(&config.settings.train_data_dir).map_err(RunError::from)?;
     let weights = super::weights::fingerprint(&config.settings, hyperparameters)?;
-    let facts = [("data", Some(data)), ("weights", weights), ("search", search)];
+    let facts = facts([("data", Some(data)), ("weights", weights), ("search", search)]);
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     Ok(Keeping {
         resume: config.resume,
-        facts: facts.into_iter().filter_map(|(name, fact)| Some((name.to_owned(), fact?))).collect(),
+        facts,
         may_grow: names(&["max_epochs"]),
         // The data may lie elsewhere: that they are the same is a fact of its own.
         may_change: names(&[
@@ -417,6 +459,11 @@ fn keeping(
             "checkpoint_every_n_steps",
         ]),
     })
+}
+
+/// Facts by name, those that there are.
+pub(crate) fn facts<const N: usize>(named: [(&str, Option<Value>); N]) -> Map<String, Value> {
+    named.into_iter().filter_map(|(name, fact)| Some((name.to_owned(), fact?))).collect()
 }
 
 /// How the score is made, of metrics that every run has at its end.
@@ -436,7 +483,7 @@ fn scoring(config: &EngineConfig) -> Result<Scoring, PlanError> {
 }
 
 /// Every fold with every seed.
-fn cells(config: &EngineConfig) -> Vec<Cell> {
+pub(crate) fn cells(config: &EngineConfig) -> Vec<Cell> {
     seeds::cells(config.folds_used(), config.cv.n_randoms as usize)
 }
 
