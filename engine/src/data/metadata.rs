@@ -181,8 +181,10 @@ fn footprints(values: &ArrayRef, path: &Path) -> Result<Option<Vec<Option<Footpr
     if !matches!(values.data_type(), DataType::Binary | DataType::LargeBinary | DataType::BinaryView) {
         return Ok(None);
     }
-    let bytes = cast(values, &DataType::LargeBinary)
-        .map_err(|source| DataError::Metadata { path: path.into(), source: Box::new(source.into()) })?;
+    let bytes = cast(values, &DataType::LargeBinary).map_err(|source| DataError::Metadata {
+        path: path.into(),
+        source: Box::new(ParquetError::from(source)),
+    })?;
     let read = |(row, wkb): (usize, Option<&[u8]>)| match wkb.map(Footprint::from_wkb) {
         None => Ok(None),
         Some(Ok(footprint)) => Ok(footprint),
