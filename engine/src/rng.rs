@@ -15,6 +15,10 @@ pub(crate) struct SplitMix64 {
 /// 2⁶⁴ divided by the golden ratio, made odd: the step of the generator's counter.
 pub(crate) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
+#[cfg_attr(
+    not(feature = "segmentation"),
+    allow(dead_code, reason = "data and augmentations draw in more ways")
+)]
 impl SplitMix64 {
     /// The stream of this seed.
     pub(crate) fn new(seed: u64) -> Self {

@@ -27,6 +27,7 @@ mod group;
 mod kfold;
 mod method;
 pub mod mt19937;
+#[cfg(feature = "segmentation")]
 pub(crate) mod nearest;
 mod sample;
 mod shuffle;

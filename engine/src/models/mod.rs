@@ -14,6 +14,7 @@ mod encoder_input;
 mod encoder_weights;
 #[cfg(feature = "segmentation")]
 mod encoders;
+#[cfg_attr(not(feature = "segmentation"), allow(dead_code, reason = "networks need more of it"))]
 mod error;
 #[cfg(feature = "segmentation")]
 mod head;
@@ -22,10 +23,7 @@ mod input;
 mod model;
 #[cfg(feature = "segmentation")]
 mod names;
-#[cfg_attr(
-    not(feature = "segmentation"),
-    expect(dead_code, reason = "what models of segmentation alone need")
-)]
+#[cfg_attr(not(feature = "segmentation"), allow(dead_code, reason = "networks need more of it"))]
 mod state_dict;
 #[cfg(all(test, feature = "segmentation"))]
 mod transformer_tests;

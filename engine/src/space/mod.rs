@@ -143,6 +143,7 @@ impl SearchSpace {
     }
 
     /// The space with every constant and every choice replaced.
+    #[cfg(feature = "segmentation")]
     #[must_use]
     pub(crate) fn map_values(
         mut self,

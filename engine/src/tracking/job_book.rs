@@ -16,6 +16,10 @@ pub(crate) struct JobFacts {
     pub(crate) settings: Arc<Value>,
 }
 
+#[cfg_attr(
+    not(all(feature = "wandb", feature = "tensorboard")),
+    allow(dead_code, reason = "read by trackers that describe jobs")
+)]
 impl JobFacts {
     /// Names of the metrics that make the score.
     pub(super) fn score_metrics(&self) -> impl Iterator<Item = &str> {
@@ -29,6 +33,10 @@ pub(super) struct JobBook {
     jobs: Arc<Mutex<BTreeMap<String, Arc<JobFacts>>>>,
 }
 
+#[cfg_attr(
+    not(all(feature = "wandb", feature = "tensorboard")),
+    allow(dead_code, reason = "read by trackers that describe jobs")
+)]
 impl JobBook {
     pub(super) fn note(&self, name: &str, facts: JobFacts) {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);

@@ -224,6 +224,7 @@ pub(super) fn computes_on_processor(device: &burn::tensor::Device) -> bool {
 
 /// Where the values stand, from the largest down. Equal ones keep their order on libtorch; elsewhere their order follows from
 /// the values alone.
+#[cfg_attr(not(feature = "segmentation"), allow(dead_code, reason = "one loss needs it"))]
 pub(crate) fn order_descending(values: Tensor<1>) -> Tensor<1, Int> {
     #[cfg(feature = "tch")]
     if torch::computes_on(&values.device()) {

@@ -24,6 +24,7 @@ mod writer;
 
 pub use error::CheckpointError;
 pub use find::checkpoint_in;
+#[cfg(feature = "segmentation")]
 pub(crate) use find::{is_checkpoint, is_run};
 pub use folder::{Checkpoints, Fill, LAST, checkpoint_name};
 pub use snapshot::Snapshot;
