@@ -130,7 +130,7 @@ fn verdict(found: &Inspection) -> Value {
         }
         _ => drop(put("state", "sound".into())),
     }
-    if let Some(JobState { level, name, planned, ended, more_to_do }) = &found.job {
+    if let Some(JobState { level, name, planned, ended, more_to_do, .. }) = &found.job {
         let job = json!({ "level": level, "name": name, "planned": planned, "ended": ended, "more_to_do": more_to_do });
         put("job", job);
     }
