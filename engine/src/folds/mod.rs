@@ -13,8 +13,8 @@
 //! let images = [("anna", "cat"), ("anna", "dog"), ("ben", "cat"), ("cleo", "dog"), ("cleo", "cat"), ("dan", "dog")];
 //! let folds = FoldTable::new(images).folds(FoldMethod::GroupStratified, 2)?;
 //! // No patient stands on both sides of a fold, and every image validates once.
-//! assert_eq!(folds[0], Fold { train: vec![0, 1, 3, 4], val: vec![2, 5] });
-//! assert_eq!(folds[1], Fold { train: vec![2, 5], val: vec![0, 1, 3, 4] });
+//! assert_eq!(folds[0], Fold { train: vec![3, 4, 5], val: vec![0, 1, 2] });
+//! assert_eq!(folds[1], Fold { train: vec![0, 1, 2], val: vec![3, 4, 5] });
 //! # Ok::<(), engine::folds::FoldError>(())
 //! ```
 //!
