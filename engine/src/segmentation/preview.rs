@@ -67,7 +67,7 @@ pub(super) struct Preview {
     pub(super) place: usize,
     pub(super) caption: String,
     /// What the first panel shows.
-    #[cfg_attr(not(feature = "plots"), expect(dead_code, reason = "written where there is a font"))]
+    #[cfg_attr(not(feature = "plots"), allow(dead_code, reason = "written where there is a font"))]
     composite: String,
     panels: [Picture; PANELS],
 }
