@@ -168,7 +168,12 @@ fn look(tail: &mut Option<Tail>, writer: Writer, course: &mut Course<'_>) {
     match tail.take(writer) {
         Ok(Come::Rows(rows)) => course.rows(rows),
         // A checkpoint may be told there too; what was written before it has been taken with it.
-        Ok(Come::Lines(lines)) => lines.iter().for_each(|line| drop(course.line(line, |_| {}))),
+        Ok(Come::Lines(lines)) => {
+            for line in &lines {
+                // What is output elsewhere is a remark here.
+                let _: bool = course.line(line, |_| {});
+            }
+        }
         Err(error) => {
             course.complain("tail", format!("the program's file of metrics can not be read: {error}"))
         }

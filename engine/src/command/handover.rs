@@ -146,10 +146,11 @@ mod tests {
     #[test]
     fn values_are_handed_over_by_the_template() {
         let handed = Handover::default().hand(&some()).unwrap().arguments;
-        let expected = ["--learning_rate", "1e-5", "--model", "a b", "--deep", "true", "--widths", "[1,2]"];
+        let expected =
+            ["--learning_rate", "0.00001", "--model", "a b", "--deep", "true", "--widths", "[1,2]"];
         assert_eq!(handed, expected);
         let hydra = Handover::template("+{kebab}={value}").hand(&some()).unwrap().arguments;
-        assert_eq!(hydra[..2], ["+learning-rate=1e-5", "+model=a b"]);
+        assert_eq!(hydra[..2], ["+learning-rate=0.00001", "+model=a b"]);
         // What stands in a value is not a word of the template.
         let odd = map(&json!({ "text": "{name}" }));
         assert_eq!(Handover::default().hand(&odd).unwrap().arguments, ["--text", "{name}"]);
@@ -159,8 +160,12 @@ mod tests {
     fn values_are_handed_over_as_variables() {
         let handed = Handover::Environment("HP_".into()).hand(&some()).unwrap();
         assert!(handed.arguments.is_empty());
-        let expected =
-            [("HP_DEEP", "true"), ("HP_LEARNING_RATE", "1e-5"), ("HP_MODEL", "a b"), ("HP_WIDTHS", "[1,2]")];
+        let expected = [
+            ("HP_DEEP", "true"),
+            ("HP_LEARNING_RATE", "0.00001"),
+            ("HP_MODEL", "a b"),
+            ("HP_WIDTHS", "[1,2]"),
+        ];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(handed.environment, BTreeMap::from(expected));
         let twice = map(&json!({ "lr": 1, "LR": 2 }));

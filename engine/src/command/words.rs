@@ -1,8 +1,7 @@
 //! Texts with words in braces that stand for something of the run: `--fold={fold}`.
 
-use engine_devices::suggest::did_you_mean;
-
 use super::error::CommandError;
+use crate::config::hint;
 
 /// What words of fixed arguments can stand for.
 pub(super) const OF_RUN: [&str; 10] = [
@@ -63,7 +62,7 @@ fn unknown(name: &str, text: &str, known: &[&str]) -> CommandError {
     CommandError::Unknown {
         name: name.to_owned(),
         text: text.to_owned(),
-        hint: did_you_mean(name, known.iter().copied()),
+        hint: hint(name, known.iter().copied()),
         known: known.iter().map(|name| format!("{{{name}}}")).collect::<Vec<_>>().join(", "),
     }
 }
