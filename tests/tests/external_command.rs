@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use engine::command::CommandWorkload;
+use engine::{Accelerator, Cause, Cell, Engine, Event, JobHandle, RunOutcome, RunRequest, Status, StopMode};
 use engine_tests::cli::{Ended, Running, Workplace, kill};
 use engine_tests::skipped;
 use engine_tracking::run_info::read_run_infos;
@@ -241,7 +243,75 @@ fn what_is_not_finite_is_unstable_and_what_is_no_number_is_told() {
     assert!(told, "{}", ended.stdout);
 }
 
+#[test]
+fn the_best_configuration_is_retrained_and_tested_by_the_program() {
+    let Some(python) = python() else { return };
+    let place = Workplace::new();
+    place.write("space.toml", "[hyperparameters]\na = [1, 2]\n");
+    let body = "
+part = {'fit': 'val', 'fit-and-test': 'test'}[sys.argv[1]]
+print(json.dumps({'metrics': {part + '/a': int(sys.argv[3])}}))";
+    let script = script(&place, body);
+    let own = [
+        "tune",
+        "--json",
+        "--name",
+        "t",
+        "--hpconfig",
+        "space.toml",
+        "--n-trials",
+        "grid",
+        "--n-randoms",
+        "1",
+        "--scoring-metric",
+        "val/a",
+        "--retrain-and-test",
+    ];
+    let ended = run(&place, &own, &[&python, &script, "{task}"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let outcome = ended.outcome();
+    assert_eq!(outcome["retrain"]["metrics"], json!({ "test/a": 2.0 }));
+    assert_eq!(outcome["retrain"]["status"], "complete");
+}
+
 // ---- what goes wrong ----
+
+#[test]
+fn a_metric_of_the_score_that_is_never_told_is_named_with_what_was() {
+    let Some(python) = python() else { return };
+    let place = Workplace::new();
+    let script = script(&place, "print(json.dumps({'metrics': {'val/loss': 0.5}}))");
+    let own = ["cv", "--json", "--n-randoms", "1", "--scoring-metric", "val/los:lower"];
+    let ended = run(&place, &own, &[&python, &script]);
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let failure = ended.outcome()["runs"][0]["failure"].clone();
+    assert_eq!(failure["cause"], "configuration");
+    let message = failure["message"].as_str().unwrap();
+    assert!(message.contains("did not tell of val/los") && message.contains("mean val/loss?"), "{message}");
+}
+
+#[test]
+fn a_program_that_prints_without_end_takes_bounded_memory_and_all_of_it_is_written_down() {
+    let Some(python) = python() else { return };
+    let place = Workplace::new();
+    let body = "
+line = 'x' * 999 + '\\n'
+for _ in range(1 << 15):
+    sys.stdout.write(line)
+    sys.stderr.write(line)
+sys.stdout.write('y' * (1 << 24) + '\\n')
+print(json.dumps({'metrics': {'a': 1}}))";
+    let script = script(&place, body);
+    let ended = run(&place, &["train", "--json", "--name", "r"], &[&python, &script]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let outcome = ended.outcome();
+    assert_eq!(outcome["metrics"], json!({ "a": 1.0 }));
+    let dir = run_dir(&place, "r");
+    assert!(fs::metadata(dir.join("stdout.log")).unwrap().len() > (1 << 24) + 1000 * (1 << 15));
+    assert!(fs::metadata(dir.join("stderr.log")).unwrap().len() == 1000 * (1 << 15));
+    let peak = outcome["peak_memory_bytes"].as_u64().unwrap();
+    assert!(peak < 200 << 20, "the worker took {peak} bytes");
+}
 
 #[test]
 fn an_exit_code_is_a_failure_with_the_last_lines() {
@@ -341,6 +411,100 @@ fn what_can_not_start_is_refused_before_anything_does() {
         assert!(ended.stderr.contains(needle), "{needle}: {}", ended.stderr);
         assert!(!place.path("out").exists(), "nothing was begun");
     }
+}
+
+// ---- in an application, on threads ----
+
+/// An engine whose runs are the program's, on threads of this process, and what is left of its programs.
+struct App {
+    place: Workplace,
+    engine: Engine,
+    script: CommandWorkload,
+}
+
+fn app(python: &str, body: &str) -> App {
+    let place = Workplace::new();
+    let script = script(&place, body);
+    let mark = place.path("").to_str().unwrap().trim_end_matches('/').to_owned();
+    let script = CommandWorkload::builder(python)
+        .arg(script)
+        // By this the workplace knows its processes.
+        .env("TEST_WORKPLACE", mark)
+        .working_dir(place.path(""))
+        .stop_within(Duration::from_secs(1))
+        .build()
+        .unwrap();
+    let engine = Engine::builder(script.clone())
+        .artifact_dir(place.path("out"))
+        .accelerator(Accelerator::Cpu)
+        .progress_timeout(Duration::from_secs(2))
+        .build()
+        .unwrap();
+    App { place, engine, script }
+}
+
+impl App {
+    fn train(&self) -> JobHandle<RunOutcome> {
+        let cell = Cell { fold: 0, seed: 42 };
+        let request = RunRequest::new(cell).with_name("r").with_settings(self.script.settings());
+        self.engine.train(request).unwrap()
+    }
+
+    fn until_it_runs(&self) {
+        // The program and its child.
+        self.place.wait_until("a program that runs", || self.place.processes().len() == 2);
+    }
+}
+
+#[test]
+fn a_program_that_hangs_is_ended_where_its_worker_is_a_thread() {
+    let Some(python) = python() else { return };
+    let app = app(&python, DEAF);
+    let outcome = app.train().wait().unwrap();
+    assert_eq!(outcome.failure.unwrap().cause, Cause::Hang);
+    assert_eq!(outcome.attempts, 1);
+    app.place.assert_left_by_all();
+}
+
+#[test]
+fn a_program_ends_with_its_engine_where_its_worker_is_a_thread() {
+    let Some(python) = python() else { return };
+    let app = app(&python, DEAF);
+    let handle = app.train();
+    app.until_it_runs();
+    drop(handle);
+    drop(app.engine);
+    app.place.assert_left_by_all();
+}
+
+#[test]
+fn a_program_is_stopped_where_its_worker_is_a_thread() {
+    let Some(python) = python() else { return };
+    let body = "
+def stop(*_):
+    open('last', 'w').close()
+    print(json.dumps({'checkpoint': 'last', 'epoch': 4, 'step': 7}))
+    sys.exit(9)
+signal.signal(signal.SIGTERM, stop)
+print(json.dumps({'metrics': {'a': 1}, 'epoch': 4, 'step': 7}), flush=True)
+subprocess.Popen(['sleep', '1000'])
+while True:
+    time.sleep(0.01)";
+    let app = app(&python, body);
+    let handle = app.train();
+    let mut events = app.engine.events();
+    app.until_it_runs();
+    handle.stopper().stop(StopMode::Cancel);
+    let outcome = handle.wait().unwrap();
+    assert_eq!((outcome.status, outcome.failure), (Status::Cancelled, None));
+    assert_eq!(outcome.metrics, [("a".to_owned(), 1.0)].into());
+    let checkpoint = outcome.checkpoint.unwrap();
+    assert!(checkpoint.ends_with("last") && checkpoint.is_file());
+    let told = std::iter::from_fn(|| events.next_blocking())
+        .find(|event| matches!(event, Event::CheckpointWritten { epoch: 4, .. } | Event::RunFinished { .. }));
+    assert!(matches!(told, Some(Event::CheckpointWritten { .. })), "{told:?}");
+    drop(app.engine);
+    app.place.assert_left_by_all();
 }
 
 // ---- stopping and going on ----

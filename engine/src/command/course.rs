@@ -93,9 +93,9 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// Whether a metric was told, ever.
-    pub(super) fn has_metrics(&self) -> bool {
-        !self.metrics.is_empty()
+    /// What was last told of each metric.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// A place that is said in part: without an epoch it is the last one, without a step a step further.
@@ -171,20 +171,21 @@ impl<'a> Course<'a> {
 
     /// Keeps a checkpoint as the one to go on from, once all that was said before is kept.
     fn checkpoint(&mut self, told: Told) {
-        let path = self.folders.working_dir.join(&told.path);
+        let Told { path, at, monitored, is_best } = told;
+        let path = self.folders.working_dir.join(path);
         if !path.exists() {
             let message = format!("the program told of a checkpoint that is not there: {}", path.display());
             return self.complain(&message.clone(), message);
         }
         let place = RunPlace {
-            epoch: told.at.epoch.unwrap_or(self.place.epoch),
-            step: told.at.step.unwrap_or(self.place.step),
+            epoch: at.epoch.unwrap_or(self.place.epoch),
+            step: at.step.unwrap_or(self.place.step),
         };
         if self.context.settle() == Kept::No {
             return;
         }
         self.last = Some(path.clone());
-        if told.is_best {
+        if is_best {
             self.best = Some(path.clone());
         }
         let metrics = self.metrics.clone();
@@ -193,7 +194,7 @@ impl<'a> Course<'a> {
             let message = format!("a run that is begun again will not find this checkpoint ({error})");
             return self.complain(&message.clone(), message);
         }
-        self.context.checkpoint_written(path, place.epoch, place.step, told.monitored);
+        self.context.checkpoint_written(path, place.epoch, place.step, monitored);
     }
 }
 
@@ -213,7 +214,9 @@ mod tests {
         (RunContext::new(move |word| hears.lock().unwrap().push(word), Arc::default()), said)
     }
 
-    fn points(said: &Said) -> Vec<(u32, u64, Vec<(String, f64)>)> {
+    type Logged = (u32, u64, Vec<(String, f64)>);
+
+    fn points(said: &Said) -> Vec<Logged> {
         let said = said.lock().unwrap();
         let logged = said.iter().filter_map(|word| match word {
             FromWorker::Logged(points) => Some(points.clone()),

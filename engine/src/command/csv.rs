@@ -126,6 +126,8 @@ mod tests {
         Case { _folder: folder, path, tail }
     }
 
+    type Taken = (Option<u32>, Option<u64>, Vec<(String, f64)>);
+
     impl Case {
         fn write(&self, text: &str) {
             fs::write(&self.path, text).unwrap();
@@ -136,7 +138,7 @@ mod tests {
         }
 
         /// Epochs and steps of the rows that came, with the numbers in them.
-        fn taken(&mut self) -> Vec<(Option<u32>, Option<u64>, Vec<(String, f64)>)> {
+        fn taken(&mut self) -> Vec<Taken> {
             let number = |(name, cell): (String, Cell)| match cell {
                 Cell::Number(number) => (name, number),
                 other => unreachable!("{other:?}"),

@@ -94,7 +94,7 @@ impl Following<'_> {
     ///
     /// # Errors
     /// A [`Failure`] where the system does not tell of the program.
-    pub(super) fn to_the_end(mut self, course: &mut Course<'_>) -> Result<Ended, Failure> {
+    pub(super) fn follow(mut self, course: &mut Course<'_>) -> Result<Ended, Failure> {
         let mut stop = Stop::NotAsked;
         let mut stdout_tail = VecDeque::new();
         let mut next_look = Instant::now() + LOOK;
@@ -113,11 +113,11 @@ impl Following<'_> {
             stop = self.ask(stop)?;
             look(&mut self.tail, Writer::Lives, course);
             self.program.take_printed().iter().for_each(|line| echo(line));
-            if self.program.has_ended().map_err(lost)? {
+            if self.program.has_ended().map_err(|error| lost(&error))? {
                 break;
             }
         }
-        let end = self.program.end().map_err(lost)?;
+        let end = self.program.end().map_err(|error| lost(&error))?;
         end.printed.iter().for_each(|line| echo(line));
         while let Ok(line) = self.lines.recv_timeout(LAST_WORDS) {
             hear(&line, &mut self.tail, course, &mut stdout_tail);
@@ -135,7 +135,7 @@ impl Following<'_> {
         }
         match stop {
             Stop::NotAsked if self.context.stop_requested() => {
-                self.program.terminate().map_err(lost)?;
+                self.program.terminate().map_err(|error| lost(&error))?;
                 Ok(Stop::Asked(Instant::now()))
             }
             Stop::Asked(at) if at.elapsed() >= self.stop_within => {
@@ -175,7 +175,7 @@ fn look(tail: &mut Option<Tail>, writer: Writer, course: &mut Course<'_>) {
             }
         }
         Err(error) => {
-            course.complain("tail", format!("the program's file of metrics can not be read: {error}"))
+            course.complain("tail", format!("the program's file of metrics can not be read: {error}"));
         }
     }
 }
@@ -188,7 +188,7 @@ fn echo(line: &str) {
     }
 }
 
-fn lost(error: std::io::Error) -> Failure {
+fn lost(error: &std::io::Error) -> Failure {
     failure(Cause::Lost, format!("the program was lost: {error}"))
 }
 

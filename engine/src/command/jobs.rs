@@ -42,14 +42,15 @@ pub fn run(config: &EngineConfig, program: &ProgramConfig) -> Result<RunRequest,
 /// # Errors
 /// As [`run`], and for metrics that no score is made of.
 pub fn cv(config: &EngineConfig, program: &ProgramConfig) -> Result<CvRequest, PlanError> {
+    let scoring = scoring(config)?;
     Ok(CvRequest {
         name: config.name.clone(),
         cells: cells(config),
         hyperparameters: program.parameters.clone(),
-        scoring: scoring(config)?,
+        settings: settings(program, &scoring),
+        scoring,
         failed_cells: config.cv.failed_cells,
         max_failures: config.cv.max_failures,
-        settings: program.command.settings(),
         keeping: keeping(config, program, None)?,
     })
 }
@@ -67,18 +68,23 @@ pub fn tune(config: &EngineConfig, program: &ProgramConfig) -> Result<TuneJob, P
         name: config.name.clone(),
         n_trials,
         cells: cells(config),
+        settings: settings(program, &scoring),
         scoring,
         failed_cells: config.cv.failed_cells,
         max_failures: config.cv.max_failures,
         after: after_tune(config),
         retrain_seed: config.random_seed,
-        settings: program.command.settings(),
         keeping: keeping(config, program, Some(described))?,
     };
     Ok(TuneJob { request, sampler, warning })
 }
 
-/// What the score is made of is known when the first run has ended.
+/// The program, of which what the score is made of is expected.
+fn settings(program: &ProgramConfig, scoring: &Scoring) -> Value {
+    let names = scoring.metrics.iter().map(|metric| metric.name.clone());
+    program.command.clone().expecting(names).settings()
+}
+
 fn scoring(config: &EngineConfig) -> Result<Scoring, PlanError> {
     Ok(Scoring::parse(&config.cv.scoring_metrics, &config.cv.multi_score_strategy)?)
 }

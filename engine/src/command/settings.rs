@@ -53,6 +53,8 @@ pub struct CommandWorkload {
     pub(super) environment: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) metrics_file: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) expects: Vec<String>,
     pub(super) stop_within_secs: f64,
 }
 
@@ -75,6 +77,7 @@ impl CommandWorkload {
                 resume_args: Vec::new(),
                 environment: BTreeMap::new(),
                 metrics_file: None,
+                expects: Vec::new(),
                 stop_within_secs: STOP_WITHIN.as_secs_f64(),
             },
         }
@@ -84,6 +87,14 @@ impl CommandWorkload {
     #[must_use]
     pub fn settings(&self) -> Value {
         json!({ KEY: self })
+    }
+
+    /// The same, of which every run that trains on a fold has to tell these metrics before it ends: one that does not has failed. What a
+    /// score is made of, for instance, so that a misspelt name is found with the first run.
+    #[must_use]
+    pub fn expecting(mut self, metrics: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.expects = metrics.into_iter().map(Into::into).collect();
+        self
     }
 
     /// The program that settings describe; none if they describe something else.

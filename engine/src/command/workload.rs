@@ -8,7 +8,7 @@ use engine_actors::outcome::{Cause, Failure};
 use engine_actors::plan::RunTask;
 use engine_actors::protocol::{RunOrder, RunSummary};
 use engine_devices::{Place, Program, ProgramError};
-use engine_tracking::RunPlace;
+use engine_tracking::{Metrics, RunPlace};
 
 use super::PROGRAM_DIR;
 use super::call::Call;
@@ -18,6 +18,7 @@ use super::follow::{Following, failure, failure_of, listen};
 use super::memory::Memory;
 use super::settings::CommandWorkload;
 use super::tail::Tail;
+use crate::config::hint;
 #[cfg(feature = "segmentation")]
 use crate::segmentation::SegmentationWorkload;
 use crate::workload::{RunContext, Workload};
@@ -30,7 +31,7 @@ pub struct BundledWorkload;
 #[cfg(feature = "segmentation")]
 impl Workload for BundledWorkload {
     fn run(&self, order: &RunOrder, context: &RunContext) -> Result<RunSummary, Failure> {
-        match CommandWorkload::from_settings(&order.plan.settings).map_err(refused)? {
+        match CommandWorkload::from_settings(&order.plan.settings)? {
             Some(command) => command.run(order, context),
             None => SegmentationWorkload.run(order, context),
         }
@@ -53,28 +54,31 @@ impl Workload for CommandWorkload {
             RunTask::Fit | RunTask::FitAndTest => memory.as_ref().map(|memory| memory.checkpoint.clone()),
         };
         let call = Call { order, place, folder: &folder, checkpoint };
-        let command = call.command(self).map_err(refused)?;
+        let command = call.command(self)?;
         call.write_parameters().map_err(|error| failure(Cause::Io, error.to_string()))?;
         let metrics_file = self.metrics_file.as_ref().map(|path| folder.join(path));
         let tail =
             metrics_file.map(|path| Tail::begin(path.clone()).map_err(unwritable(&path))).transpose()?;
         self.prepared(place, memory.as_ref(), context);
         let [stdout_log, stderr_log] = ["stdout.log", "stderr.log"].map(|name| log(&run_dir.join(name)));
-        let (program, stdout) =
-            Program::start(&order.plan.run_name, command, place, stderr_log?).map_err(not_started)?;
+        let (program, stdout) = Program::start(&order.plan.run_name, command, place, stderr_log?)
+            .map_err(|error| not_started(&error))?;
         let no_thread = |error| failure(Cause::Lost, format!("nobody can listen to the program: {error}"));
         let lines = listen(stdout, stdout_log?).map_err(no_thread)?;
         let stop_within = Duration::try_from_secs_f64(self.stop_within_secs).unwrap_or(Duration::MAX);
         let following = Following { context, program, lines, tail, stop_within };
         let folders = Folders { run_dir: &run_dir, working_dir: &self.working_dir };
         let mut course = Course::begin(context, folders, memory);
-        let ended = following.to_the_end(&mut course)?;
+        let ended = following.follow(&mut course)?;
         match failure_of(&ended) {
             // How a program ends that was told to is its own.
             _ if ended.was_stopped => Ok(course.summary(true)),
             Some(failure) => Err(failure),
             None => {
-                if !course.has_metrics() {
+                if order.plan.task == RunTask::Fit {
+                    self.check_told(course.metrics())?;
+                }
+                if course.metrics().is_empty() {
                     context.warn(
                         "the program ended well and told of no metric: docs/command.md says how it does",
                     );
@@ -86,6 +90,18 @@ impl Workload for CommandWorkload {
 }
 
 impl CommandWorkload {
+    /// That what is expected was told.
+    fn check_told(&self, told: &Metrics) -> Result<(), Failure> {
+        let Some(missing) = self.expects.iter().find(|name| !told.contains_key(*name)) else { return Ok(()) };
+        let known = told.keys().map(String::as_str);
+        let all = known.clone().collect::<Vec<_>>().join(", ");
+        let all = if all.is_empty() { "nothing".to_owned() } else { all };
+        let hint = hint(missing, known);
+        let message =
+            format!("the program did not tell of {missing}, which is expected of it{hint}; it told of {all}");
+        Err(failure(Cause::Configuration, message))
+    }
+
     fn prepared(&self, place: &Place, memory: Option<&Memory>, context: &RunContext) {
         let program = self.program.file_name().unwrap_or_default().to_string_lossy();
         let plural = if place.threads == 1 { "" } else { "s" };
@@ -120,11 +136,13 @@ fn unwritable(path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
     move |error| failure(Cause::Io, format!("the run's folder can not be written to ({error}): {path}"))
 }
 
-fn refused(error: CommandError) -> Failure {
-    failure(Cause::Configuration, error.to_string())
+impl From<CommandError> for Failure {
+    fn from(error: CommandError) -> Self {
+        failure(Cause::Configuration, error.to_string())
+    }
 }
 
-fn not_started(error: ProgramError) -> Failure {
-    let source = std::error::Error::source(&error).map_or(String::new(), |source| format!(": {source}"));
+fn not_started(error: &ProgramError) -> Failure {
+    let source = std::error::Error::source(error).map_or(String::new(), |source| format!(": {source}"));
     failure(Cause::Configuration, format!("{error}{source}"))
 }

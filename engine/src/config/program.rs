@@ -29,7 +29,7 @@ impl Reader<'_> {
         }
         let given = self.option("program")?;
         let OptionValue::List(words) = &given.value else {
-            return match self.from_command_line(|option| option.spec.group == Group::Program) {
+            return match self.on_command_line(|option| option.spec.group == Group::Program) {
                 Some(alone) => Err(given.missing(format!(", but {} needs one", alone.spec.key))),
                 None => Ok(None),
             };
@@ -88,7 +88,7 @@ impl Reader<'_> {
                 matches!(option.spec.group, Group::Data | Group::Training | Group::Hyperparameters);
             of_group || OF_SEGMENTATION.contains(&option.spec.key)
         };
-        if let Some(other) = self.from_command_line(is_segmentation) {
+        if let Some(other) = self.on_command_line(is_segmentation) {
             let rule = "a program has its own data and training: hand it over by --param NAME=VALUE";
             return Err(other.refused_with(program, rule));
         }
@@ -115,7 +115,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn from_command_line(&self, is_it: impl Fn(&ResolvedOption) -> bool) -> Option<&ResolvedOption> {
+    fn on_command_line(&self, is_it: impl Fn(&ResolvedOption) -> bool) -> Option<&ResolvedOption> {
         let mut options = self.resolved.options().iter();
         options.find(|option| option.origin == Origin::CommandLine && is_it(option))
     }
