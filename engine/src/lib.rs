@@ -5,6 +5,7 @@
 //!
 //! - [`Engine`]: built once with a [`Workload`](workload::Workload), started with a request, watched through its
 //!   [`EventStream`]
+//! - [`learn`]: a burn model of your own as a workload, and the loop that trains it
 //! - [`segmentation`]: the workload that comes with the engine; [`segmentation::jobs`] makes requests from a
 //!   configuration
 //! - [`config`], [`space`]: options, config files, search spaces
@@ -27,6 +28,7 @@ pub mod failures;
 pub mod figures;
 pub mod folds;
 pub mod jobs;
+pub mod learn;
 pub mod loss;
 pub mod metrics;
 pub mod models;
@@ -56,3 +58,8 @@ pub use engine_devices::{Accelerator, DeviceInfo, DeviceKind, InventoryError, Pl
 pub use self::engine::{
     CvRequest, Engine, EngineBuilder, EngineError, EventStream, Follower, Part, RunRequest, TuneRequest,
 };
+
+/// The code of the user's guide to models, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/models.md")]
+struct Models;

@@ -41,6 +41,7 @@ pub use raster::{
     Affine, ENDINGS, Epsg, Georeference, MAX_ROW_BYTES, Raster, RasterError, RasterRows, TiffImage,
     TiffValue, TiffWriter,
 };
+pub(crate) use shard::rows_of_epoch;
 pub use shard::{Remainder, Shard};
 pub use synth::{SynthConfig, SynthReport, synthesise};
 pub use validate::{

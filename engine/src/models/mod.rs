@@ -24,5 +24,8 @@ pub use error::{Mismatch, ModelError};
 pub use input::InputNeeds;
 pub use model::SegmentationModel;
 pub use state_dict::{NamedTensor, ParameterInfo};
+pub(crate) use state_dict::{
+    check_module, load_tensors_by_name, module_tensors, trained_count, trained_names,
+};
 pub(crate) use weights_file::batch_counters;
 pub use weights_file::read_safetensors;

@@ -32,16 +32,16 @@ impl Beginning {
     ) -> Result<Self, RunError> {
         let (table, settings) = (folder.table(), &setup.settings);
         let refused = |source| folder.undividable(source);
-        let (fold, all) = match setup.plan.task {
+        let (fold, all) = match setup.site.plan.task {
             RunTask::Fit => {
                 let rest = divide_without_folds(table, settings).map_err(refused)?.train;
                 let all = folds(table, &rest, settings.fold_method, settings.total_folds).map_err(refused)?;
-                (Some(setup.plan.cell.fold), all)
+                (Some(setup.site.plan.cell.fold), all)
             }
             RunTask::FitAndTest | RunTask::Test { .. } => (None, Vec::new()),
         };
         Ok(Self {
-            run_dir: setup.plan.run_dir.clone(),
+            run_dir: setup.site.plan.run_dir.clone(),
             distribution: Distribution::of(table, division, fold, &all),
             #[cfg(feature = "plots")]
             augmentations: pictures::Augmentations::new(setup, folder, &division.train),
