@@ -85,7 +85,7 @@ fn main() -> Result<ExitCode, BoxError> {
         Some("train") => println!("{:#?}", engine.train(learning.train(&settings, given)?)?.wait()?.metrics),
         Some("cv") => println!("accuracy {:?}", engine.cv(learning.cv(&settings, given)?)?.wait()?.score),
         _ => {
-            let rate = Distribution::LogUniform { low: 1e-4, high: 1e-2 };
+            let rate = Distribution::LogUniform { low: 1e-3, high: 3e-2 };
             let width = Distribution::Choice(vec![json!(16), json!(64)]);
             let space = [("learning_rate".to_owned(), rate), ("width".to_owned(), width)];
             let (tune, sampler) = learning.tune(&settings, SearchSpace::new(space)?, Trials::Count(4))?;

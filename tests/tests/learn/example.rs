@@ -39,7 +39,7 @@ fn number_after(text: &str, word: &str) -> f64 {
 fn digits() {
     assert!(number_after(&run(&["train", "5"]), "\"val/accuracy\"") > 0.85);
     assert!(number_after(&run(&["cv", "5"]), "accuracy") > 0.85);
-    let tuned = run(&["tune", "3"]);
+    let tuned = run(&["tune", "6"]);
     assert!(tuned.contains("learning_rate") && number_after(&tuned, "accuracy") > 0.85, "{tuned}");
 }
 

@@ -1,6 +1,6 @@
 //! A learner as a user would write it, with layers that draw and layers that keep statistics.
 
-use burn::module::{Module, Param};
+use burn::module::{Module, Param, ParamId};
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::activation::relu;
@@ -90,7 +90,7 @@ impl Learner for Blobs {
         if trouble == Trouble::Model {
             return Err(format!("no model of width {width} is to be had").into());
         }
-        let whole = || Param::from_tensor(Tensor::<1, Int>::zeros([2], run.device()));
+        let whole = || Param::initialized(ParamId::new(), Tensor::<1, Int>::zeros([2], run.device()));
         let net = Net {
             hidden: LinearConfig::new(VALUES, width).init(run.device()),
             norm: BatchNormConfig::new(width).init(run.device()),

@@ -49,12 +49,12 @@ fn checkpoint(epoch: u32) -> Checkpoint {
             fold: 0,
             seed: 42,
         },
-        model: ModelShape {
+        model: Some(ModelShape {
             arch: "Unet".into(),
             encoder: "resnet18".into(),
             bands: vec!["red".into()],
             in_channels: 1,
-        },
+        }),
         hyperparameters: json!({"learning_rate": 1e-3}),
         settings: json!({"max_epochs": 2}),
     };
