@@ -109,8 +109,17 @@ pub struct Failure {
     pub stderr_tail: Vec<String>,
 }
 
+impl Failure {
+    /// A failure of this kind, with what happened and what to do about it as a fragment.
+    #[must_use]
+    pub fn new(cause: Cause, message: impl Into<String>) -> Self {
+        Self { cause, message: message.into(), stderr_tail: Vec::new() }
+    }
+}
+
 /// How one run ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RunOutcome {
     /// Name of the run.
     pub run_name: String,
@@ -144,6 +153,7 @@ pub struct RunOutcome {
 
 /// How one cv ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CvOutcome {
     /// Name of the cv.
     pub cv_name: String,
@@ -173,6 +183,7 @@ pub struct CvOutcome {
 
 /// How a tune ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TuneOutcome {
     /// Name of the tune.
     pub tune_name: String,

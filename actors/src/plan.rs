@@ -102,6 +102,7 @@ pub struct CvPlan {
 /// What follows the last cv of a tune.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum AfterTune {
     /// Nothing.
     #[default]

@@ -14,10 +14,11 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime};
 
 use engine::data::{SynthConfig, synthesise};
-use engine::segmentation::{FoldMethod, SegmentationSettings, SegmentationWorkload};
+use engine::folds::FoldMethod;
+use engine::segmentation::{SegmentationSettings, SegmentationWorkload};
 use engine::tracking::Wandb;
 use engine::workload::{RunContext, Workload};
-use engine::{Accelerator, Cell, Engine, Failure, RunRequest, RunTask, worker};
+use engine::{Accelerator, Cell, Engine, Failure, RunRequest, worker};
 use engine_actors::protocol::{RunOrder, RunSummary};
 use engine_benches::figures::{Line, Times};
 use engine_tests::peers::{must, peer, script};
@@ -234,14 +235,9 @@ fn log_through_engine(folder: &Path) -> Value {
         .wandb(Wandb::new(Settings { mode: Mode::Offline, ..points::settings("http://127.0.0.1:9") }))
         .build()
         .unwrap();
-    let request = RunRequest {
-        name: Some("log".into()),
-        cell: Cell { fold: 0, seed: 42 },
-        task: RunTask::Fit,
-        hyperparameters: json!({"logs": LOGS}).as_object().cloned().unwrap(),
-        settings: Value::Null,
-        keeping: engine::resume::Keeping::default(),
-    };
+    let request = RunRequest::new(Cell { fold: 0, seed: 42 })
+        .with_name("log")
+        .with_hyperparameters(json!({"logs": LOGS}).as_object().cloned().unwrap());
     let outcome = engine.train(request).unwrap().wait().unwrap();
     engine.close(&mut |_| ControlFlow::Continue(()));
     let text = std::fs::read(outcome.run_dir.join("nanos.json")).unwrap();
@@ -300,14 +296,11 @@ fn train(folder: &Path, out: &str, is_tracked: bool) -> Value {
         continue_from_checkpoint: None,
         backend: None,
     };
-    let request = RunRequest {
-        name: Some(out.to_owned()),
-        cell: Cell { fold: 0, seed: 42 },
-        task: RunTask::Fit,
-        hyperparameters: json!({"model_encoder": "resnet18", "batch_size": 4}).as_object().cloned().unwrap(),
-        settings: serde_json::to_value(settings).unwrap(),
-        keeping: engine::resume::Keeping::default(),
-    };
+    let hyperparameters = json!({"model_encoder": "resnet18", "batch_size": 4});
+    let request = RunRequest::new(Cell { fold: 0, seed: 42 })
+        .with_name(out)
+        .with_hyperparameters(hyperparameters.as_object().cloned().unwrap())
+        .with_settings(serde_json::to_value(settings).unwrap());
     let start = Instant::now();
     let outcome = engine.train(request).unwrap().wait().unwrap();
     let secs = start.elapsed().as_secs_f64();

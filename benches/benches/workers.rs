@@ -15,7 +15,8 @@ use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use engine::data::{SynthConfig, synthesise};
-use engine::segmentation::{FoldMethod, SegmentationSettings, SegmentationWorkload};
+use engine::folds::FoldMethod;
+use engine::segmentation::{SegmentationSettings, SegmentationWorkload};
 use engine::{Cell, Hyperparameters, RunTask, worker};
 use engine_actors::plan::RunPlan;
 use engine_actors::protocol::{FromWorker, RunOrder, ToWorker};

@@ -10,6 +10,7 @@ HYPERPARAMETERS = (
     "batch_size",
     "learning_rate",
     "gamma",
+    "loss",
     "focal_loss_alpha",
     "focal_loss_gamma",
 )

@@ -20,6 +20,26 @@ def focal_loss(logits, target, alpha, gamma):
     return (loss * counted).sum() / counted.sum().clamp(min=1)
 
 
+def loss_terms(formula):
+    """A sum of losses with weights, as the option `loss` has it, as [(weight, name)]; a name alone weighs 1."""
+    terms = (term.strip().split("*") for term in formula.split("+"))
+    return [(float(weight[0]) if weight else 1.0, name.strip()) for *weight, name in terms]
+
+
+def loss(logits, target, hyperparameters):
+    """The loss that the hyperparameters name: `focal` (their default), `bce`, `dice`, or a sum of them with weights."""
+    import segmentation_models_pytorch as smp
+
+    alpha, gamma = hyperparameters["focal_loss_alpha"], hyperparameters["focal_loss_gamma"]
+    by_name = {
+        "focal": lambda: focal_loss(logits, target, alpha, gamma),
+        "bce": lambda: focal_loss(logits, target, None, 0),
+        "dice": lambda: smp.losses.DiceLoss("binary", ignore_index=IGNORED)(logits, target),
+    }
+    terms = loss_terms(hyperparameters.get("loss", "focal"))
+    return sum(weight * by_name[name]() for weight, name in terms)
+
+
 class Level(nn.Sequential):
     """Two convolutions with batch norm and ReLU."""
 

@@ -1,7 +1,7 @@
 """What is trained beside Python, by region: networks on region folds, and PyTorch the same way on the same folds for one of them.
 
-regions.py [--pairs ARCH/ENCODER ...] [--beside ARCH/ENCODER] [--epochs N] [--seeds N] [--folds N] [--data FOLDER]
-           [--programs FOLDER] [--python PATH] [--work FOLDER]
+regions.py [--pairs ARCH/ENCODER ...] [--beside ARCH/ENCODER] [--epochs N] [--seeds N] [--folds N] [--loss SUM]
+           [--data FOLDER] [--programs FOLDER] [--python PATH] [--work FOLDER]
 
 Every pair is a `engine cv` over region-stratified folds, two runs at a time on a core each; validated once, after the last
 epoch, so that nothing is chosen on what is measured. The pair that is compared is trained over all seeds by both sides, the others
@@ -51,6 +51,7 @@ model-encoder = {encoder}
 batch-size = 8
 learning-rate = 1e-3
 gamma = 0.9
+loss = {loss}
 focal-loss-alpha = 0.9
 focal-loss-gamma = 2.0
 """
@@ -65,6 +66,7 @@ def arguments():
     )
     parser.add_argument("--beside", default="Unet/resnet18")
     parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--loss", default="0.5*bce + 0.5*dice", help="of focal, bce and dice")
     parser.add_argument("--seeds", type=int, default=3, help="of the pair that is compared, as the engine draws them")
     parser.add_argument("--folds", type=int, default=3)
     shared = Path(os.environ.get("ENGINE_SHARED", ROOT.parent / "shared"))
@@ -91,7 +93,7 @@ def engine_cells(options, pair, seeds):
     name = pair.replace("/", "-")
     job = options.work / f"{name}.toml"
     arch, encoder = pair.split("/")
-    quoted = {"data": str(options.data.resolve()), "arch": arch, "encoder": encoder}
+    quoted = {"data": str(options.data.resolve()), "arch": arch, "encoder": encoder, "loss": options.loss}
     numbers = {"folds": options.folds, "epochs": options.epochs}
     job.write_text(JOB.format(**{key: json.dumps(value) for key, value in quoted.items()}, **numbers))
     artifacts = options.work / "engine"

@@ -30,7 +30,7 @@ from torchmetrics.classification import (
 )
 
 import job
-from networks import IGNORED, focal_loss, unet
+from networks import IGNORED, loss, unet
 from samples import Samples, divide
 
 # What early stopping and the best checkpoints follow.
@@ -88,8 +88,7 @@ class Segmentation(lightning.LightningModule):
         self.of_validation = evaluation("val/")
 
     def loss(self, logits, target):
-        hyperparameters = self.hparams
-        return focal_loss(logits, target, hyperparameters["focal_loss_alpha"], hyperparameters["focal_loss_gamma"])
+        return loss(logits, target, self.hparams)
 
     def forward(self, x):
         if self.channels_last:

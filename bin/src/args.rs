@@ -1,8 +1,9 @@
 //! The command line, made from the engine's table of options.
 
 use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use engine::config::{Command as Level, Kind, OptionSpec, options};
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
+use clap_complete::Shell;
+use engine::config::{Command as Level, Group, Kind, OptionSpec, options};
 
 const ABOUT: &str = "Tune, cross-validate and train segmentation models over many devices";
 const AFTER: &str = "\
@@ -69,6 +70,8 @@ pub fn command() -> Command {
         .subcommand(models_command())
         .subcommand(config_command())
         .subcommand(journal_command())
+        .subcommand(completions_command())
+        .subcommand(man_command())
 }
 
 fn output_arguments() -> [Arg; 3] {
@@ -352,6 +355,22 @@ fn journal_command() -> Command {
         .subcommand(Command::new("show").about("Show every record of a journal").arg(place()))
 }
 
+fn completions_command() -> Command {
+    Command::new("completions")
+        .about("Print the script that completes this command line in a shell")
+        .long_about(
+            "Print the script that completes this command line in a shell. For bash: engine completions bash > \
+             ~/.local/share/bash-completion/completions/engine",
+        )
+        .arg(Arg::new("shell").value_name("SHELL").required(true).value_parser(value_parser!(Shell)))
+}
+
+fn man_command() -> Command {
+    Command::new("man")
+        .about("Print the manual page, or write the pages of every command")
+        .arg(folder("to", "Folder for engine.1 and a page for each command: engine-tune.1"))
+}
+
 /// Arguments of every option a level takes.
 fn arguments(level: Level) -> Vec<Arg> {
     options()
@@ -382,8 +401,17 @@ fn argument(order: usize, spec: &'static OptionSpec) -> Arg {
             .value_parser(PossibleValuesParser::new(["true", "false"]))
             .hide_possible_values(true),
         Kind::List => argument.num_args(1..).value_name("NAME"),
+        // All behind it is the program's, options included.
+        Kind::Texts if spec.key == "program" => {
+            argument.num_args(1..).value_names(["PROGRAM", "ARGUMENT"]).allow_hyphen_values(true)
+        }
+        Kind::Texts if spec.key == "param" => argument.num_args(1).value_name("NAME=VALUE"),
+        // Arguments of a program may begin with hyphens.
+        Kind::Text if spec.group == Group::Program => {
+            argument.num_args(1).value_name("TEXT").allow_hyphen_values(true)
+        }
         Kind::Texts => argument.num_args(1..).value_name("VALUE"),
-        Kind::Path => argument.num_args(1).value_name("PATH"),
+        Kind::Path => argument.num_args(1).value_name("PATH").value_hint(ValueHint::AnyPath),
         Kind::Int { .. } => argument.num_args(1).value_name("N"),
         Kind::IntOr { word, .. } => argument.num_args(1).value_name(format!("N|{word}")),
         Kind::Float => argument.num_args(1).value_name("X"),
@@ -456,6 +484,19 @@ mod tests {
                 pair("retrain-and-test", &["true"])
             ]
         );
+    }
+
+    #[test]
+    fn all_behind_a_program_is_its_own() {
+        let words = "engine tune --param a=-1 --param b=2 --program-template --{name}={value} --n-folds 2 \
+                     --program python3 train.py --json --n-folds 3 -- -x";
+        let matches = command().try_get_matches_from(words.split_whitespace()).unwrap();
+        assert!(!matches.get_flag("json"));
+        let given = given(matches.subcommand().unwrap().1);
+        let of = |key: &str| given.iter().find(|(name, _)| name == key).unwrap().1.join(" ");
+        assert_eq!(of("program"), "python3 train.py --json --n-folds 3 -- -x");
+        assert_eq!((of("n-folds"), of("param")), ("2".to_owned(), "a=-1 b=2".to_owned()));
+        assert_eq!(of("program-template"), "--{name}={value}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use engine::segmentation::{RunError, TrainedError};
 use engine::tracking::SyncAllError;
 use engine::{Cause, EngineError, JobError};
 
+use crate::commands::PagesError;
 use crate::detach::DetachError;
 
 /// How the program ends.
@@ -83,6 +84,7 @@ pub enum Failure {
     Detach(DetachError),
     System(std::io::Error),
     Journal(JournalError),
+    Pages(PagesError),
 }
 
 impl Failure {
@@ -102,7 +104,7 @@ impl Failure {
             Self::Export(_) => Code::File,
             Self::Build(error) => build_code(error),
             Self::Predict(error) => predict_code(error),
-            Self::Sync(SyncAllError::NoFolder { .. }) | Self::Journal(_) => Code::File,
+            Self::Sync(SyncAllError::NoFolder { .. }) | Self::Journal(_) | Self::Pages(_) => Code::File,
             Self::Sync(_) => Code::Usage,
         }
     }
@@ -236,6 +238,7 @@ pub fn chain(failure: &Failure) -> String {
         Failure::Detach(error) => error,
         Failure::System(error) => error,
         Failure::Journal(error) => error,
+        Failure::Pages(error) => error,
     };
     let mut text = first.to_string();
     let mut source = first.source();

@@ -13,12 +13,12 @@ mod tables;
 
 use std::process::ExitCode;
 
-use engine::segmentation::SegmentationWorkload;
+use engine::command::BundledWorkload;
 
 use crate::print::errln;
 
 fn main() -> ExitCode {
-    if let Some(code) = engine::worker::run_if_worker(SegmentationWorkload) {
+    if let Some(code) = engine::worker::run_if_worker(BundledWorkload) {
         return code;
     }
     let matches = args::command().get_matches();

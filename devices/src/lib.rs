@@ -42,7 +42,7 @@ pub use placement::{
 };
 pub use worker::{
     AfterWork, AttachError, EventSink, Exit, ExitReport, FollowError, Follower, GroupLauncher, Heard, Judge,
-    Launch, LaunchError, Launcher, Lead, Patience, PortError, ProcessLauncher, ReservedPort, SendError,
-    SessionError, ThreadLauncher, WarmLauncher, Whose, Worker, WorkerEvent, WorkerPort, WorkerReceiver,
-    WorkerSender, attach_process, is_worker_process,
+    Launch, LaunchError, Launcher, Lead, Patience, PortError, ProcessLauncher, Program, ProgramEnd,
+    ProgramError, ReservedPort, SendError, SessionError, ThreadLauncher, WarmLauncher, Whose, Worker,
+    WorkerEvent, WorkerPort, WorkerReceiver, WorkerSender, attach_process, is_worker_process,
 };

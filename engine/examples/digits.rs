@@ -11,9 +11,8 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use engine::backend::burn;
-use engine::config::Trials;
 use engine::learn::{BoxError, Data, Learner, Learning, LearningSettings, Run, Step, accuracy};
-use engine::space::{Distribution, SearchSpace};
+use engine::space::{SearchSpace, Trials};
 use engine::training::ScheduleConfig;
 use engine::{Accelerator, Engine, worker};
 use serde_json::json;
@@ -85,10 +84,9 @@ fn main() -> Result<ExitCode, BoxError> {
         Some("train") => println!("{:#?}", engine.train(learning.train(&settings, given)?)?.wait()?.metrics),
         Some("cv") => println!("accuracy {:?}", engine.cv(learning.cv(&settings, given)?)?.wait()?.score),
         _ => {
-            let rate = Distribution::LogUniform { low: 1e-3, high: 3e-2 };
-            let width = Distribution::Choice(vec![json!(16), json!(64)]);
-            let space = [("learning_rate".to_owned(), rate), ("width".to_owned(), width)];
-            let (tune, sampler) = learning.tune(&settings, SearchSpace::new(space)?, Trials::Count(4))?;
+            let space = SearchSpace::builder().log_uniform("learning_rate", 1e-3, 3e-2);
+            let space = space.choice("width", [16, 64]).build()?;
+            let (tune, sampler) = learning.tune(&settings, space, Trials::Count(4))?;
             let tuned = engine.tune(tune, sampler)?.wait()?;
             let best = tuned.best.map(|best| &tuned.cvs[best]);
             println!("accuracy {:?}", best.map(|cv| (cv.score, &cv.hyperparameters)));

@@ -8,6 +8,7 @@
 //! - [`learn`]: a burn model of your own as a workload, and the loop that trains it
 //! - [`segmentation`]: the workload that comes with the engine; [`segmentation::jobs`] makes requests from a
 //!   configuration
+//! - [`command`]: any program as a run, a training script in Python
 //! - [`config`], [`space`]: options, config files, search spaces
 //! - [`jobs`]: the jobs of an artifact folder from outside: how each stands, what it is doing, how to stop it
 //! - [`resume`]: going on with a job that was begun before
@@ -18,18 +19,25 @@
 //! - [`worker::run_if_worker`]: first line of `main` of an application that trains in child processes
 
 pub mod artifacts;
+#[cfg(feature = "segmentation")]
 pub mod augment;
 pub mod backend;
+pub mod command;
 pub mod config;
+#[cfg(feature = "segmentation")]
 pub mod data;
 pub mod engine;
+#[cfg(feature = "segmentation")]
 pub mod export;
 pub mod failures;
+#[cfg(feature = "segmentation")]
 pub mod figures;
 pub mod folds;
 pub mod jobs;
 pub mod learn;
+#[cfg(feature = "segmentation")]
 pub mod loss;
+#[cfg(feature = "segmentation")]
 pub mod metrics;
 pub mod models;
 pub mod names;
@@ -37,6 +45,7 @@ pub mod nn;
 pub mod resume;
 mod rng;
 pub mod seeds;
+#[cfg(feature = "segmentation")]
 pub mod segmentation;
 pub mod space;
 pub mod tracking;
@@ -58,6 +67,12 @@ pub use engine_devices::{Accelerator, DeviceInfo, DeviceKind, InventoryError, Pl
 pub use self::engine::{
     CvRequest, Engine, EngineBuilder, EngineError, EventStream, Follower, Part, RunRequest, TuneRequest,
 };
+
+// What signatures of the engine name, so that an application depends on this crate alone.
+pub use engine_actors::protocol::{FromWorker, RunOrder, RunSummary};
+pub use engine_actors::score::{Direction, Score, ScoreMetric, ScoringError, Strategy as ScoreStrategy};
+pub use engine_devices::{Grant, Place, RunsPerDevice};
+pub use engine_tracking::{Figure, FigureContent, ImageFile, MetricPoint, Metrics, RunPlace, Series};
 
 /// The code of the user's guide to models, compiled.
 #[cfg(doctest)]

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use engine_actors::plan::Cell;
+
 use crate::folds::mt19937::RandomState;
 
 /// The first seeds.
@@ -32,6 +34,22 @@ pub fn seeds(n: usize) -> Vec<u64> {
     }
     seeds.truncate(n);
     seeds
+}
+
+/// The cells of a cross-validation: `folds` folds with each of the first `n_seeds` [`seeds`], all folds of the first seed
+/// first, so that a first picture comes early.
+///
+/// ```
+/// use engine::Cell;
+///
+/// let cells = engine::seeds::cells(2, 2);
+/// let expected = [(0, 42), (1, 42), (0, 21), (1, 21)].map(|(fold, seed)| Cell { fold, seed });
+/// assert_eq!(cells, expected);
+/// ```
+#[must_use]
+pub fn cells(folds: u32, n_seeds: usize) -> Vec<Cell> {
+    let of_seed = |seed| (0..folds).map(move |fold| Cell { fold, seed });
+    seeds(n_seeds).into_iter().flat_map(of_seed).collect()
 }
 
 #[cfg(test)]

@@ -84,6 +84,10 @@ impl Answers {
         self.changed.notify_all();
     }
 
+    fn is_over(&self) -> bool {
+        self.count().is_over
+    }
+
     /// None comes any more.
     pub(crate) fn end(&self) {
         self.count().is_over = true;
@@ -196,6 +200,11 @@ impl RunContext {
     /// Whether the run should finish its step, write its `last` checkpoint and return.
     pub fn stop_requested(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Whether nobody hears the run any more: its engine is gone, or has given it up. What it does now is for nobody.
+    pub fn is_abandoned(&self) -> bool {
+        self.answers.as_ref().is_some_and(|answers| answers.is_over())
     }
 
     /// Whether the run should write its `last` checkpoint before its next step and go on. Each request is told once.
@@ -419,8 +428,10 @@ mod tests {
             assert_eq!(settling.join().unwrap(), Kept::Yes);
             let settling = scope.spawn(|| context.settle());
             assert_eq!(hears.recv().unwrap(), FromWorker::Settle);
+            assert!(!context.is_abandoned());
             answers.end();
             assert_eq!(settling.join().unwrap(), Kept::No);
+            assert!(context.is_abandoned());
         });
         assert_eq!(RunContext::new(|_| {}, Arc::default()).settle(), Kept::Yes, "where nobody answers");
     }

@@ -14,8 +14,8 @@ use engine::tracking::{
 };
 use engine::workload::{RunContext, Workload};
 use engine::{
-    Accelerator, AfterTune, Cause, Cell, Engine, EngineBuilder, Event, FailedCells, Failure, Hyperparameters,
-    JobError, RunLine, RunPlan, RunRequest, RunTask, Sampler, Scoring, Tracker, TrackerError, TuneRequest,
+    Accelerator, Cause, Cell, Engine, EngineBuilder, Event, Failure, Hyperparameters, JobError, RunLine,
+    RunPlan, RunRequest, Sampler, Scoring, Tracker, TrackerError, TuneRequest,
 };
 use engine_actors::protocol::{RunOrder, RunSummary};
 use engine_tracking::wandb::folder::RunFolder;
@@ -79,31 +79,16 @@ fn settings(mode: Mode) -> Settings {
 }
 
 fn tune(engine: &Engine, xs: &[f64]) {
-    let request = TuneRequest {
-        name: Some("t".into()),
-        n_trials: u32::try_from(xs.len()).unwrap(),
-        cells: (0..2).map(|fold| Cell { fold, seed: 42 }).collect(),
-        scoring: Scoring::parse(&["val/score"], "harmonic").unwrap(),
-        failed_cells: FailedCells::FailCv,
-        max_failures: None,
-        after: AfterTune::Nothing,
-        retrain_seed: 42,
-        settings: json!({ "train_data_dir": "/data/thaw", "max_epochs": 2 }),
-        keeping: engine::resume::Keeping::default(),
-    };
+    let scoring = Scoring::parse(&["val/score"], "harmonic").unwrap();
+    let request = TuneRequest::new(u32::try_from(xs.len()).unwrap(), engine::seeds::cells(2, 1), scoring)
+        .with_name("t")
+        .with_settings(json!({ "train_data_dir": "/data/thaw", "max_epochs": 2 }));
     let sampler = Listed(xs.iter().copied().map(hyperparameters).collect());
     engine.tune(request, Box::new(sampler)).unwrap().wait().unwrap();
 }
 
 fn one_run() -> RunRequest {
-    RunRequest {
-        name: Some("alone".into()),
-        cell: Cell { fold: 0, seed: 7 },
-        task: RunTask::Fit,
-        hyperparameters: hyperparameters(0.5),
-        settings: Value::Null,
-        keeping: engine::resume::Keeping::default(),
-    }
+    RunRequest::new(Cell { fold: 0, seed: 7 }).with_name("alone").with_hyperparameters(hyperparameters(0.5))
 }
 
 /// What a journal says, as a server would have it.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::data::{SynthConfig, synthesise};
-use engine::segmentation::{FoldMethod, SegmentationSettings};
+use engine::folds::FoldMethod;
+use engine::segmentation::SegmentationSettings;
 use engine::training::checkpoint::{DataOrder, FORMAT_VERSION, ModelShape, RunIdentity, State};
 use engine::training::{EarlyStopping, ExponentialLr, Kept, TopK};
 use engine_actors::plan::{Cell, RunPlan, RunTask};

@@ -16,6 +16,11 @@ pub mod same;
 pub mod table;
 pub mod wandb;
 
+/// The code of the documentation, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/extending.md")]
+mod extending {}
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 

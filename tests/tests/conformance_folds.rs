@@ -8,9 +8,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use engine::data::{SampleTable, split_test};
 use engine::folds::mt19937::RandomState;
-use engine::folds::{Fold, SampleTable, folds, split_test};
-use engine::segmentation::settings::{FoldMethod, TestSplit};
+use engine::folds::{Fold, FoldMethod};
+use engine::segmentation::settings::TestSplit;
 use serde_json::Value;
 
 /// Columns tried per number of regions before the search is given up.
@@ -43,7 +44,7 @@ fn every_table_is_divided_by_region_as_scikit_learn_divides_it() {
         assert!(found.is_some(), "case {number}: no region column gives both sets of folds");
         let table = SampleTable { region: found.unwrap(), ..table(case) };
         for (name, method) in
-            [("region", FoldMethod::Region), ("region-stratified", FoldMethod::RegionStratified)]
+            [("region", FoldMethod::Group), ("region-stratified", FoldMethod::GroupStratified)]
         {
             assert_eq!(made(&table, method, k(case)), expected(case, name), "case {number}, {name}");
         }
@@ -104,7 +105,7 @@ impl<'a> Recovery<'a> {
 
     fn search_with(&self, regions: usize) -> Option<Vec<String>> {
         let names: Vec<String> = (0..regions).map(|region| format!("region-{region:03}")).collect();
-        let drawn = made(&uniform(names.clone()), FoldMethod::Region, k(self.case));
+        let drawn = made(&uniform(names.clone()), FoldMethod::Group, k(self.case));
         let drawn = validations(&drawn, regions);
         if drawn.iter().collect::<BTreeSet<_>>() != self.by_region.iter().collect() {
             return None;
@@ -132,7 +133,7 @@ impl<'a> Recovery<'a> {
                 number /= part.len();
             }
             let table = SampleTable { region, ..table(self.case) };
-            (made(&table, FoldMethod::RegionStratified, k(self.case)) == wanted).then_some(table.region)
+            (made(&table, FoldMethod::GroupStratified, k(self.case)) == wanted).then_some(table.region)
         })
     }
 
@@ -208,7 +209,7 @@ fn uniform(region: Vec<String>) -> SampleTable {
 }
 
 fn made(table: &SampleTable, method: FoldMethod, k: u32) -> Vec<Fold> {
-    folds(table, &(0..table.len()).collect::<Vec<_>>(), method, k).unwrap_or_default()
+    table.by_region().folds(method, k).unwrap_or_default()
 }
 
 fn expected(case: &Value, method: &str) -> Vec<Fold> {

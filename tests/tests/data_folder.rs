@@ -11,7 +11,8 @@ use engine::data::{
     Batch, DataError, DataFolder, Loader, LoaderConfig, Remainder, Shard, SynthConfig, WarningKind,
     check_all, synthesise, validate,
 };
-use engine::segmentation::settings::{FoldMethod, SegmentationSettings, TestSplit};
+use engine::folds::FoldMethod;
+use engine::segmentation::settings::{SegmentationSettings, TestSplit};
 use engine_tests::damage::{Columns, edit_json, edit_table, write_v2};
 use tempfile::TempDir;
 
@@ -39,7 +40,7 @@ fn settings(dir: &Path) -> SegmentationSettings {
     SegmentationSettings {
         train_data_dir: dir.into(),
         test_split: None,
-        fold_method: FoldMethod::RegionStratified,
+        fold_method: FoldMethod::GroupStratified,
         total_folds: 3,
         subsample: None,
         in_memory: false,

@@ -16,12 +16,13 @@ use engine_tests::wandb::server::Server;
 use engine_tests::wandb::tracked::KEY;
 use engine_tracking::MetricPoint;
 use engine_tracking::csv::MetricsCsv;
+use engine_tracking::upload::Unfinished;
 use engine_tracking::wandb::folder::RunFolder;
 use engine_tracking::wandb::key::Key;
 use engine_tracking::wandb::run::RunJournal;
 use engine_tracking::wandb::settings::Mode;
 use engine_tracking::wandb::sync::sync;
-use engine_tracking::wandb::uploader::{Unfinished, UploadEvent, Uploader};
+use engine_tracking::wandb::uploader::{UploadEvent, Uploader};
 
 /// Time for what has to arrive, on a busy machine too.
 const PATIENCE: Duration = Duration::from_secs(120);

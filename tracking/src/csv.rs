@@ -230,8 +230,9 @@ fn quoted(field: &str) -> String {
     if field.contains([',', '"']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field.to_owned() }
 }
 
-/// Takes a header line apart, by RFC 4180.
-fn fields(line: &str) -> Vec<String> {
+/// Takes a line apart, by RFC 4180.
+#[must_use]
+pub fn fields(line: &str) -> Vec<String> {
     let mut fields = vec![String::new()];
     let mut characters = line.chars().peekable();
     let mut within_quotes = false;

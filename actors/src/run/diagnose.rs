@@ -4,13 +4,13 @@ use engine_devices::{Exit, ExitReport};
 
 use crate::outcome::{Cause, Failure};
 
-/// What libtorch, CUDA, HIP, Metal and burn say when the memory of a GPU runs out, in lower case.
+/// What libtorch, CUDA, HIP, Metal, burn and XLA say when the memory of a GPU runs out, in lower case.
 ///
 /// # Sources
 /// c10/cuda/CUDACachingAllocator.cpp, c10/cuda/CUDAException.h and aten/src/ATen/mps/MPSAllocator.mm of libtorch;
 /// `cudaErrorMemoryAllocation` (CUDA runtime), `CUDA_ERROR_OUT_OF_MEMORY` (driver), cuBLAS and cuDNN status codes;
-/// `Error::OutOfMemory` of wgpu.
-const DEVICE_OUT_OF_MEMORY: [&str; 10] = [
+/// `Error::OutOfMemory` of wgpu; `tsl::errors::ResourceExhausted` of XLA (JAX, TensorFlow).
+const DEVICE_OUT_OF_MEMORY: [&str; 11] = [
     "cuda out of memory",
     "cuda error: out of memory",
     "cuda driver error: out of memory",
@@ -21,19 +21,21 @@ const DEVICE_OUT_OF_MEMORY: [&str; 10] = [
     "hip error: out of memory",
     "mps backend out of memory",
     "wgpu error: out of memory",
+    "resource_exhausted: out of memory",
 ];
 
 /// What says so when the memory of the machine does, in lower case; Rust's own message besides.
 ///
 /// # Sources
 /// c10/core/impl/alloc_cpu.cpp of libtorch; `std::bad_alloc` of C++; `strerror(ENOMEM)`; the kernel's oom-killer as
-/// batch systems report it.
-const HOST_OUT_OF_MEMORY: [&str; 5] = [
+/// batch systems report it; `MemoryError` of Python, which NumPy's `_ArrayMemoryError` ends in.
+const HOST_OUT_OF_MEMORY: [&str; 6] = [
     "defaultcpuallocator: can't allocate memory",
     "defaultcpuallocator: not enough memory",
     "std::bad_alloc",
     "cannot allocate memory",
     "oom-kill",
+    "memoryerror",
 ];
 
 /// Exit code of a Rust process whose main thread panicked.
@@ -79,7 +81,8 @@ fn of_rank(rank: Option<u32>, message: String) -> String {
 }
 
 /// Whose memory ran out, if the text says that one did. A GPU's is looked for first: its messages are the longer ones.
-fn out_of_memory(text: &str) -> Option<Cause> {
+#[must_use]
+pub fn out_of_memory(text: &str) -> Option<Cause> {
     let text = text.to_lowercase();
     let says = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));
     let rust_allocator =
@@ -121,7 +124,8 @@ fn describe(exit: &Exit) -> String {
 }
 
 /// A signal as people look it up: `SIGKILL (9)`. Only numbers that all systems share have their names here.
-fn signal_name(signal: i32) -> String {
+#[must_use]
+pub fn signal_name(signal: i32) -> String {
     let name = match signal {
         1 => "SIGHUP",
         2 => "SIGINT",
@@ -180,6 +184,10 @@ mod tests {
         );
         let cpp = "terminate called after throwing an instance of 'std::bad_alloc'";
         assert_eq!(cause(Exit::Signal(6), &[cpp]), Cause::HostOutOfMemory);
+        let python = "numpy.core._exceptions._ArrayMemoryError: Unable to allocate 7.28 TiB for an array";
+        assert_eq!(cause(Exit::Code(1), &[python]), Cause::HostOutOfMemory);
+        let jax = "jaxlib.xla_extension.XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory while trying";
+        assert_eq!(cause(Exit::Code(1), &[jax]), Cause::DeviceOutOfMemory);
         assert_eq!(cause(Exit::OutOfMemory, &[]), Cause::HostOutOfMemory);
         assert_eq!(cause(Exit::Signal(9), &["memory allocation of a new plan"]), Cause::Killed);
     }

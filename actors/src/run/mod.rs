@@ -22,7 +22,7 @@ mod state;
 mod worker;
 
 pub use actor::RunActor;
-pub use diagnose::diagnose;
+pub use diagnose::{diagnose, out_of_memory, signal_name};
 pub(crate) use memory::DeviceMemory;
 pub use messages::StartRun;
 

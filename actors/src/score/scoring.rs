@@ -10,6 +10,7 @@ use super::mean;
 /// Which end of a metric is the good one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Direction {
     /// Accuracy, intersection over union; written `:higher` or nothing.
     #[default]
@@ -39,6 +40,7 @@ impl fmt::Display for ScoreMetric {
 /// How the metrics of one run become one value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Strategy {
     /// Harmonic mean: low where any metric is low.
     #[default]
@@ -95,6 +97,7 @@ pub struct Scoring {
 
 /// What the runs of one configuration come to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Score {
     /// Mean over the runs; not finite where a run's value is not, or where there was nothing to average.
     pub value: f64,

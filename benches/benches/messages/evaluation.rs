@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use engine::data::SampleTable;
 use engine::figures::{Matrix, confusion_matrix, precision_recall, region_table, roc};
-use engine::folds::SampleTable;
 use engine::metrics::{EvaluationCounts, InstanceCounter, RegionCounts};
 use engine_benches::cpu;
 

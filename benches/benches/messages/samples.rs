@@ -87,50 +87,31 @@ pub fn tune_plan(name: &str, folder: PathBuf, n_trials: u32, cells: Vec<Cell>) -
 }
 
 pub fn run_outcome(folder: PathBuf) -> RunOutcome {
-    RunOutcome {
-        run_name: "calm-kelvin-1-cv12-run-f3s42".to_owned(),
-        run_id: "abcd1234".to_owned(),
-        run_dir: folder,
-        cell: Cell { fold: 3, seed: 42 },
-        status: Status::Complete,
-        failure: None,
-        attempts: 1,
-        device: Some("cpu:0".to_owned()),
-        peak_memory_bytes: Some(1 << 30),
-        peak_device_memory_bytes: None,
-        duration_secs: 1.0,
-        metrics: metrics(),
-        checkpoint: Some(PathBuf::from("checkpoints/epoch=3")),
-    }
+    let outcome = json!({
+        "run_name": "calm-kelvin-1-cv12-run-f3s42", "run_id": "abcd1234", "run_dir": folder,
+        "cell": Cell { fold: 3, seed: 42 }, "status": Status::Complete, "failure": null, "attempts": 1,
+        "device": "cpu:0", "peak_memory_bytes": 1 << 30, "duration_secs": 1.0, "metrics": metrics(),
+        "checkpoint": "checkpoints/epoch=3",
+    });
+    serde_json::from_value(outcome).unwrap()
 }
 
 pub fn cv_outcome(index: u32, folder: PathBuf) -> CvOutcome {
-    let runs = (0..CELLS).map(|_| run_outcome(folder.join("run"))).collect();
-    CvOutcome {
-        cv_name: format!("calm-kelvin-1-cv{index}"),
-        cv_dir: folder,
-        hp_index: index,
-        hyperparameters: hyperparameters(),
-        score: Some(0.5),
-        spread: Some(0.01),
-        score_is_unstable: false,
-        status: Status::Complete,
-        runs,
-        unwritten: Vec::new(),
-        halted: None,
-    }
+    let runs: Vec<RunOutcome> = (0..CELLS).map(|_| run_outcome(folder.join("run"))).collect();
+    let outcome = json!({
+        "cv_name": format!("calm-kelvin-1-cv{index}"), "cv_dir": folder, "hp_index": index,
+        "hyperparameters": hyperparameters(), "score": 0.5, "spread": 0.01, "score_is_unstable": false,
+        "status": Status::Complete, "runs": runs,
+    });
+    serde_json::from_value(outcome).unwrap()
 }
 
 pub fn tune_outcome(folder: PathBuf, cvs: Vec<CvOutcome>) -> TuneOutcome {
-    TuneOutcome {
-        tune_name: "calm-kelvin-1".to_owned(),
-        tune_dir: folder,
-        cvs,
-        best: None,
-        retrain: None,
-        cancelled: false,
-        halted: None,
-    }
+    let outcome = json!({
+        "tune_name": "calm-kelvin-1", "tune_dir": folder, "cvs": cvs, "best": null, "retrain": null,
+        "cancelled": false,
+    });
+    serde_json::from_value(outcome).unwrap()
 }
 
 pub fn progress(batch: u32) -> Progress {

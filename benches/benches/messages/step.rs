@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use engine::workload::{Kept, RunContext, Workload};
-use engine::{Cell, Failure, RunRequest, RunTask};
+use engine::{Cell, Failure, RunRequest};
 use engine_actors::protocol::{RunOrder, RunSummary};
 use engine_benches::counting::Taken;
 use engine_benches::{cpu, ended};
@@ -96,14 +96,8 @@ fn train(step: Duration, steps: u32) -> (Measured, Option<Duration>) {
     let training = Training { step, steps, measured: Arc::clone(&measured) };
     let engine = engine_benches::engine(training, 1, folder.path()).unwrap();
     let before = cpu::of_process();
-    let request = RunRequest {
-        name: None,
-        cell: Cell { fold: 0, seed: 42 },
-        task: RunTask::Fit,
-        hyperparameters: samples::hyperparameters(),
-        settings: serde_json::Value::Null,
-        keeping: engine::resume::Keeping::default(),
-    };
+    let request =
+        RunRequest::new(Cell { fold: 0, seed: 42 }).with_hyperparameters(samples::hyperparameters());
     engine.train(request).unwrap().wait().unwrap();
     let process = cpu::of_process().zip(before).map(|(now, then)| now - then);
     let measured = *measured.lock().unwrap();

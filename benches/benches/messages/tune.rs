@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use engine::TuneRequest;
 use engine::space::{DEFAULT_SEED, RandomSampler};
-use engine::{AfterTune, FailedCells, TuneRequest};
 use engine_benches::counting::{Taken, counted};
 use engine_benches::{NoOp, cpu};
 
@@ -44,18 +44,7 @@ pub fn of_noop_runs(id: &'static str, session: &mut Session) {
 fn tune(cvs: u32) -> Tuned {
     let folder = folder();
     let engine = engine_benches::engine(NoOp, SLOTS, folder.path()).unwrap();
-    let request = TuneRequest {
-        name: None,
-        n_trials: cvs,
-        cells: samples::cells(),
-        scoring: samples::scoring(),
-        failed_cells: FailedCells::FailCv,
-        max_failures: None,
-        after: AfterTune::Nothing,
-        retrain_seed: 42,
-        settings: serde_json::Value::Null,
-        keeping: engine::resume::Keeping::default(),
-    };
+    let request = TuneRequest::new(cvs, samples::cells(), samples::scoring());
     let sampler = RandomSampler::new(search::space(), DEFAULT_SEED);
     let before = cpu::of_process();
     let begun = Instant::now();

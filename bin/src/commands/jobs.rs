@@ -89,7 +89,7 @@ pub fn status(given: &ArgMatches, style: Style) -> Result<Code, Failure> {
 }
 
 fn unreadable(place: &JobPlace, error: JobsError, style: Style) {
-    let JobPlace { level, name, dir } = place;
+    let JobPlace { level, name, dir, .. } = place;
     let failure = Failure::from(error);
     let error = crate::exit::chain(&failure);
     if style == Style::Json {

@@ -90,7 +90,7 @@ fn soundness(found: &Inspection) -> String {
 }
 
 fn job_text(job: &JobState, is_held: bool) -> String {
-    let JobState { level, name, planned, ended, more_to_do } = job;
+    let JobState { level, name, planned, ended, more_to_do, .. } = job;
     let how = match more_to_do {
         _ if is_held => "it is under way",
         Some(false) => "it came to its end",
@@ -130,7 +130,7 @@ fn verdict(found: &Inspection) -> Value {
         }
         _ => drop(put("state", "sound".into())),
     }
-    if let Some(JobState { level, name, planned, ended, more_to_do }) = &found.job {
+    if let Some(JobState { level, name, planned, ended, more_to_do, .. }) = &found.job {
         let job = json!({ "level": level, "name": name, "planned": planned, "ended": ended, "more_to_do": more_to_do });
         put("job", job);
     }

@@ -9,11 +9,13 @@ mod jobs;
 mod journal;
 mod models;
 mod predict;
+mod shell;
 mod sync;
 mod test;
 mod train;
 
 pub use self::jobs::on_job;
+pub use self::shell::PagesError;
 
 use clap::ArgMatches;
 use engine::config::{Command as Level, EngineConfig, Resolved, Sources};
@@ -41,6 +43,8 @@ pub fn run(matches: &ArgMatches) -> Result<Code, Failure> {
         Some(("journal", given)) => journal::run(given, style),
         Some(("data", given)) => data::run(given, style),
         Some(("config", given)) => config::run(given, style),
+        Some(("completions", given)) => shell::completions(given),
+        Some(("man", given)) => shell::man(given),
         // clap asks for a command and knows no others.
         _ => Ok(Code::Usage),
     }

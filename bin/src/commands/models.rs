@@ -38,7 +38,7 @@ fn text(catalogue: &Catalogue) -> String {
     let mut architectures = plain(["architecture", "features", "deepest", "height and width", "batch"]);
     for one in &catalogue.architectures {
         let deepest = format!("1/{}", one.output_stride);
-        let InputNeeds { multiple_of, at_least, batch_at_least } = one.input;
+        let InputNeeds { multiple_of, at_least, batch_at_least, .. } = one.input;
         let size = match (multiple_of, at_least) {
             (1, 1) => "any".to_owned(),
             (multiple, least) if least <= multiple => format!("multiples of {multiple}"),

@@ -70,7 +70,7 @@ struct Tenths {
 }
 
 impl Tenths {
-    fn tell(&mut self, PredictProgress { input, done, of }: PredictProgress<'_>) {
+    fn tell(&mut self, PredictProgress { input, done, of, .. }: PredictProgress<'_>) {
         if self.input != input {
             (self.told, self.input) = (0, input.to_owned());
         }

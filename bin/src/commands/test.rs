@@ -23,7 +23,7 @@ pub fn run(given: &ArgMatches, style: Style) -> Result<Code, Failure> {
     let Some(from) = given.get_one::<PathBuf>("from") else {
         return Ok(test(&super::configured(given, Level::Test)?, style)?.0);
     };
-    let Trained { checkpoints, notes } = Trained::find(from).map_err(plan)?;
+    let Trained { checkpoints, notes, .. } = Trained::find(from).map_err(plan)?;
     for note in notes {
         errln!("warning: {note}");
     }

@@ -1,5 +1,6 @@
 //! `engine train`, `cv` and `tune`.
 
+use engine::command::jobs as program_jobs;
 use engine::config::{Command as Level, EngineConfig};
 use engine::failures::{FailureReport, failures};
 use engine::segmentation::jobs;
@@ -15,7 +16,11 @@ use crate::tables;
 
 /// The engine this process is to build; `None` in a process that follows another, once it has followed to the end.
 pub(super) fn joined(config: &EngineConfig) -> Result<Option<EngineBuilder>, Failure> {
-    match jobs::builder(config)?.join()? {
+    let builder = match &config.program {
+        Some(_) => program_jobs::builder(config)?,
+        None => jobs::builder(config)?,
+    };
+    match builder.join()? {
         Part::Lead(builder) => Ok(Some(builder)),
         Part::Follow(follower) => {
             interrupt::leave_to_rank_0()?;
@@ -43,7 +48,10 @@ pub fn job(
 
 pub fn train(config: &EngineConfig, mut call: Call) -> Result<Code, Failure> {
     let Some(builder) = joined(config)? else { return Ok(Code::Done) };
-    let request = jobs::run(config)?;
+    let request = match &config.program {
+        Some(program) => program_jobs::run(config, program)?,
+        None => jobs::run(config)?,
+    };
     call.warnings = jobs::notes(config, Level::Train);
     let ended = follow(builder.build()?, call, config, |engine| engine.train(request))?;
     Ok(report_run(ended))
@@ -51,7 +59,10 @@ pub fn train(config: &EngineConfig, mut call: Call) -> Result<Code, Failure> {
 
 pub fn cv(config: &EngineConfig, mut call: Call) -> Result<Code, Failure> {
     let Some(builder) = joined(config)? else { return Ok(Code::Done) };
-    let request = jobs::cv(config)?;
+    let request = match &config.program {
+        Some(program) => program_jobs::cv(config, program)?,
+        None => jobs::cv(config)?,
+    };
     let shown = metric_names(config);
     call.warnings = jobs::notes(config, Level::Cv);
     let ended = follow(builder.build()?, call, config, |engine| engine.cv(request))?;
@@ -65,7 +76,10 @@ pub fn cv(config: &EngineConfig, mut call: Call) -> Result<Code, Failure> {
 
 pub fn tune(config: &EngineConfig, mut call: Call) -> Result<Code, Failure> {
     let Some(builder) = joined(config)? else { return Ok(Code::Done) };
-    let job = jobs::tune(config)?;
+    let job = match &config.program {
+        Some(program) => program_jobs::tune(config, program)?,
+        None => jobs::tune(config)?,
+    };
     call.warnings = jobs::notes(config, Level::Tune).into_iter().chain(job.warning).collect();
     let (request, sampler) = (job.request, job.sampler);
     let shown = metric_names(config);

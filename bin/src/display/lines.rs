@@ -36,6 +36,10 @@ fn line_of(event: &Event, board: &Board) -> Option<String> {
             let again = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
             format!("run {run_name}: started on {device}{again}")
         }
+        // What a program trains on is not known.
+        Event::RunPrepared { run_id, train_samples: 0, val_samples: 0, parameters: 0, device, .. } => {
+            format!("run {}: {device}", name(board, run_id))
+        }
         Event::RunPrepared { run_id, train_samples, val_samples, parameters, device, .. } => format!(
             "run {}: {train_samples} train and {val_samples} validation samples, {:.1} M parameters, {device}",
             name(board, run_id),

@@ -32,6 +32,7 @@ pub struct Holder {
 
 /// One device, as it is now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DeviceRow {
     /// Its name: `cuda:0`; `cpu` for all cores together.
     pub device: String,
@@ -63,6 +64,7 @@ pub struct DeviceRow {
 
 /// Every device, and what should be known besides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DeviceReport {
     /// GPUs first, by index.
     pub devices: Vec<DeviceRow>,

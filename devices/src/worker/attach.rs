@@ -199,22 +199,25 @@ fn die_with_parent() -> Result<(), AttachError> {
     Ok(()) // No such request elsewhere; the end of standard input tells.
 }
 
-/// Threads started later inherit the mask. A worker that may not pin itself works all the same, only less apart.
-#[cfg(target_os = "linux")]
 fn pin_to_cores() {
-    use rustix::thread::{CpuSet, sched_setaffinity};
     let listed = std::env::var(CORES_VARIABLE).unwrap_or_default();
+    let cores: Vec<usize> = listed.split(',').filter_map(|core| core.parse().ok()).collect();
+    pin_thread(&cores);
+}
+
+/// Pins the calling thread. Threads and processes that it starts later inherit the mask. What may not be pinned works all the
+/// same, only less apart.
+#[cfg(target_os = "linux")]
+pub(super) fn pin_thread(cores: &[usize]) {
+    use rustix::thread::{CpuSet, sched_setaffinity};
     let mut mask = CpuSet::new();
-    for core in listed.split(',').filter_map(|core| core.parse().ok()).filter(|core| *core < CpuSet::MAX_CPU)
-    {
-        mask.set(core);
-    }
+    cores.iter().filter(|core| **core < CpuSet::MAX_CPU).for_each(|core| mask.set(*core));
     if mask.count() > 0
         && let Err(error) = sched_setaffinity(None, &mask)
     {
-        tracing::warn!(%error, cores = %listed, "worker could not pin itself to its cores");
+        tracing::warn!(%error, ?cores, "a run could not be pinned to its cores");
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn pin_to_cores() {}
+pub(super) fn pin_thread(_cores: &[usize]) {}

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::attach::{CORES_VARIABLE, LOCK_VARIABLE, MARK_VARIABLE, PARENT_VARIABLE};
+use super::attach::{CORES_VARIABLE, LOCK_VARIABLE, MARK_VARIABLE, MAY_REST_VARIABLE, PARENT_VARIABLE};
 use crate::inventory::DeviceKind;
 use crate::lease::Place;
 use crate::rank::variables as rank;
@@ -67,8 +67,27 @@ const OF_TORCHRUN: &str = "TORCHELASTIC_";
 /// What only the engine itself speaks to a service with. A workload's libraries, and what they log, need none of it.
 const SECRETS: [&str; 2] = ["WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"];
 
-/// Makes the command that of a worker on this place, its environment cleaned of what is meant for others.
+/// Makes the command that of a worker on this place.
 pub(super) fn set_up(command: &mut Command, place: &Place) {
+    hold(command, place);
+    command.env(MARK_VARIABLE, "1").env(PARENT_VARIABLE, std::process::id().to_string());
+    if let Some(lock) = &place.lock {
+        command.env(LOCK_VARIABLE, lock);
+    }
+    let cores: Vec<String> = place.cores.iter().map(ToString::to_string).collect();
+    command.env(CORES_VARIABLE, cores.join(","));
+}
+
+/// Makes the command that of a program that knows nothing of workers and is not to take itself for one.
+pub(super) fn set_up_program(command: &mut Command, place: &Place) {
+    hold(command, place);
+    for name in [MARK_VARIABLE, PARENT_VARIABLE, LOCK_VARIABLE, CORES_VARIABLE, MAY_REST_VARIABLE] {
+        command.env_remove(name);
+    }
+}
+
+/// Holds the command to this place, its environment cleaned of what is meant for others.
+fn hold(command: &mut Command, place: &Place) {
     let inherited = std::env::vars_os().map(|(name, _)| name);
     let of_torchrun = inherited.filter(|name| name.to_string_lossy().starts_with(OF_TORCHRUN));
     for name in of_torchrun {
@@ -77,12 +96,6 @@ pub(super) fn set_up(command: &mut Command, place: &Place) {
     for name in OF_THE_ENGINES_OWN_RANK.into_iter().chain(SECRETS).chain(MASKS) {
         command.env_remove(name);
     }
-    command.env(MARK_VARIABLE, "1").env(PARENT_VARIABLE, std::process::id().to_string());
-    if let Some(lock) = &place.lock {
-        command.env(LOCK_VARIABLE, lock);
-    }
-    let cores: Vec<String> = place.cores.iter().map(ToString::to_string).collect();
-    command.env(CORES_VARIABLE, cores.join(","));
     for variable in THREAD_VARIABLES {
         command.env(variable, place.threads.to_string());
     }
@@ -132,6 +145,10 @@ mod tests {
 
     /// What is set, and what is taken away (none).
     fn environment(place: &Place) -> BTreeMap<String, Option<String>> {
+        environment_of(set_up, place)
+    }
+
+    fn environment_of(set_up: fn(&mut Command, &Place), place: &Place) -> BTreeMap<String, Option<String>> {
         let mut command = Command::new("engine");
         set_up(&mut command, place);
         let text = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();
@@ -173,6 +190,18 @@ mod tests {
         assert_eq!(on_gpu["CUDA_VISIBLE_DEVICES"].as_deref(), Some("GPU-8932f937"));
         assert_eq!(on_gpu["HIP_VISIBLE_DEVICES"], None);
         assert_eq!(on_gpu["GPU_DEVICE_ORDINAL"], None);
+    }
+
+    #[test]
+    fn a_program_is_held_to_its_place_and_is_no_worker() {
+        let environment = environment_of(set_up_program, &slice());
+        for variable in THREAD_VARIABLES {
+            assert_eq!(environment[variable].as_deref(), Some("2"));
+        }
+        assert_eq!(environment["CUDA_VISIBLE_DEVICES"].as_deref(), Some(""));
+        for name in [MARK_VARIABLE, PARENT_VARIABLE, LOCK_VARIABLE, CORES_VARIABLE, "RANK", "WANDB_API_KEY"] {
+            assert_eq!(environment.get(name), Some(&None), "{name}");
+        }
     }
 
     #[test]

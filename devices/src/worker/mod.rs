@@ -17,6 +17,7 @@ mod listener;
 mod memory;
 mod port;
 mod process;
+mod program;
 mod reap;
 mod stderr;
 mod supervise;
@@ -33,6 +34,7 @@ pub use group::{
 pub(crate) use memory::resident_bytes;
 pub use port::{WorkerPort, WorkerReceiver, WorkerSender};
 pub use process::ProcessLauncher;
+pub use program::{Program, ProgramEnd, ProgramError};
 pub use thread::ThreadLauncher;
 pub use warm::WarmLauncher;
 pub use wire::AfterWork;

@@ -3,7 +3,7 @@
 use std::io::{BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -250,15 +250,22 @@ fn hear<Out: DeserializeOwned>(
 
 fn judge(reaped: &Reaped, end: End, killed_here: bool, out_of_memory: impl Fn() -> bool) -> Exit {
     let status = reaped.status;
-    match (status.code(), status.signal(), end) {
-        (_, _, End::Nonsense(text)) | (Some(0), _, End::Broken(text)) => Exit::Protocol(text),
-        (Some(code), _, _) => Exit::Code(code),
-        (None, Some(_), _) if reaped.overdue => {
+    match (status.code(), end) {
+        (_, End::Nonsense(text)) | (Some(0), End::Broken(text)) => Exit::Protocol(text),
+        (None, _) if reaped.overdue => {
             Exit::Protocol(format!("it closed its end and did not exit within {} s", EXIT_GRACE.as_secs()))
         }
-        (None, Some(SIGKILL), _) if !killed_here && out_of_memory() => Exit::OutOfMemory,
-        (None, Some(signal), _) => Exit::Signal(signal),
-        (None, None, _) => Exit::Protocol(format!("the process ended in an unknown way: {status}")),
+        _ => exit_of(status, killed_here, out_of_memory),
+    }
+}
+
+/// How a process ended that may have been killed from here.
+pub(super) fn exit_of(status: ExitStatus, killed_here: bool, out_of_memory: impl Fn() -> bool) -> Exit {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Exit::Code(code),
+        (None, Some(SIGKILL)) if !killed_here && out_of_memory() => Exit::OutOfMemory,
+        (None, Some(signal)) => Exit::Signal(signal),
+        (None, None) => Exit::Protocol(format!("the process ended in an unknown way: {status}")),
     }
 }
 
@@ -274,8 +281,6 @@ fn conclude<Out>(mut listener: Listener<Out>, exit: Exit, printed: Printed, memo
 
 #[cfg(test)]
 mod tests {
-    use std::process::ExitStatus;
-
     use super::*;
 
     fn judged(raw: i32, end: End, killed_here: bool, kernel: bool) -> Exit {

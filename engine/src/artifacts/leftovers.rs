@@ -10,7 +10,7 @@ use std::time::Duration;
 use engine_tracking::atomic;
 
 use super::ArtifactError;
-use crate::tracking::live;
+use crate::tracking::is_abandoned;
 use crate::training::checkpoint::{CheckpointError, Checkpoints};
 
 /// What the name of a try to write begins with.
@@ -38,7 +38,7 @@ pub(super) fn clear_abandoned(artifact_dir: &Path) {
         let (name, path) = (entry.file_name(), entry.path());
         let is_probe = name.to_string_lossy().starts_with(PROBE_PREFIX);
         let is_hidden = name.to_string_lossy().starts_with('.');
-        if is_hidden && is_old(&path) && (is_probe || live::is_abandoned(&path)) {
+        if is_hidden && is_old(&path) && (is_probe || is_abandoned(&path)) {
             match fs::remove_file(&path) {
                 Ok(()) => tracing::info!(path = %path.display(), "left by a killed engine: removed"),
                 Err(error) => tracing::debug!(%error, path = %path.display(), "left by a killed engine"),

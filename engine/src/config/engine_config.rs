@@ -13,12 +13,15 @@ use super::options::{Command, Group};
 use super::reader::{Reader, without_repetition};
 use super::resolve::{Origin, Resolved, ResolvedOption};
 use super::value::OptionValue;
+use crate::command::CommandWorkload;
+use crate::folds::FoldMethod;
 use crate::loss::LossFormula;
 use crate::names::check_name;
 use crate::resume::Resume;
 use crate::segmentation::settings::{
-    FoldMethod, SegmentationHyperparameters, SegmentationSettings, TestSplit,
+    SegmentationHyperparameters, SegmentationSettings, TestSplit, by_region,
 };
+use crate::space::Trials;
 use crate::tracking::{LogModel, Mode};
 use crate::training::Clipping;
 
@@ -26,6 +29,9 @@ use crate::training::Clipping;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct EngineConfig {
+    /// The program that does the runs of `train`, `cv` and `tune`, if there is one. Nothing is segmented then, and what follows up to
+    /// the artifact folder is not used.
+    pub program: Option<ProgramConfig>,
     /// What every run needs besides its hyperparameters.
     pub settings: SegmentationSettings,
     /// Hyperparameters of a single run or cv.
@@ -56,6 +62,16 @@ pub struct EngineConfig {
     pub cv: CvConfig,
     /// Tuning.
     pub tune: TuneConfig,
+}
+
+/// A program in place of segmentation.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ProgramConfig {
+    /// What is started.
+    pub command: CommandWorkload,
+    /// Hyperparameters of a single run or cv; in a tune those that its space does not name.
+    pub parameters: Hyperparameters,
 }
 
 /// Where to compute, in the words of the options; the devices crate knows what they mean.
@@ -145,15 +161,6 @@ pub struct TuneConfig {
     pub retrain_and_test: bool,
 }
 
-/// How many configurations a tune tries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trials {
-    /// So many, drawn at random.
-    Count(u32),
-    /// Every combination.
-    Grid,
-}
-
 impl EngineConfig {
     /// The settings of a command from the values of its options.
     ///
@@ -162,12 +169,13 @@ impl EngineConfig {
     /// go together. Values of options that the command does not use are not held against each other.
     pub fn new(resolved: &Resolved, command: Command) -> Result<Self, ConfigError> {
         let read = Reader::new(resolved);
-        let settings = read.settings()?;
-        if matches!(command, Command::Train) {
+        let program = read.program(command)?;
+        let settings = read.settings(program.as_ref())?;
+        if matches!(command, Command::Train) && program.is_none() {
             read.fold(&settings)?;
         }
         let cv = read.cv()?;
-        if matches!(command, Command::Cv | Command::Tune) {
+        if matches!(command, Command::Cv | Command::Tune) && program.is_none() {
             read.n_folds(&settings)?;
         }
         read.detach()?;
@@ -176,6 +184,7 @@ impl EngineConfig {
             read.words()?;
         }
         Ok(Self {
+            program,
             settings,
             hyperparameters,
             given_hyperparameters,
@@ -201,28 +210,31 @@ impl EngineConfig {
         })
     }
 
-    /// Folds a cross-validation uses: those asked for, or all there are.
+    /// Folds a cross-validation uses: those asked for, or all there are. How many a program makes of its data is not known: one.
     pub fn folds_used(&self) -> u32 {
-        self.cv.n_folds.unwrap_or_else(|| folds_there_are(&self.settings))
+        let there_are = || if self.program.is_some() { 1 } else { folds_there_are(&self.settings) };
+        self.cv.n_folds.unwrap_or_else(there_are)
     }
 }
 
 fn folds_there_are(settings: &SegmentationSettings) -> u32 {
     // Without folds everything is trained and validated on: once.
-    if settings.fold_method == FoldMethod::None { 1 } else { settings.total_folds }
+    settings.fold_method.total_folds(settings.total_folds)
 }
 
 impl Reader<'_> {
-    fn settings(&self) -> Result<SegmentationSettings, ConfigError> {
-        let train_data_dir = self.needed(
-            "train-data-dir",
-            self.path("train-data-dir"),
-            ", and there is nothing to train on without",
-        )?;
+    fn settings(&self, program: Option<&ProgramConfig>) -> Result<SegmentationSettings, ConfigError> {
+        let train_data_dir = match (self.path("train-data-dir"), program) {
+            // A program has its data from elsewhere.
+            (given, Some(_)) => given.unwrap_or_default(),
+            (given, None) => {
+                self.needed("train-data-dir", given, ", and there is nothing to train on without")?
+            }
+        };
         let settings = SegmentationSettings {
             train_data_dir,
             test_split: self.test_split()?,
-            fold_method: self.choice("fold-method")?,
+            fold_method: self.fold_method()?,
             total_folds: self.count("total-folds")?,
             subsample: self.optional_count("subsample")?,
             in_memory: self.flag("in-memory"),
@@ -241,11 +253,7 @@ impl Reader<'_> {
             continue_from_checkpoint: self.path("continue-from-checkpoint"),
             backend: self.text("backend").filter(|backend| backend != "auto"),
         };
-        let divides = matches!(
-            settings.fold_method,
-            FoldMethod::Kfold | FoldMethod::Stratified | FoldMethod::RegionStratified
-        );
-        if divides && settings.total_folds < 2 {
+        if settings.total_folds < settings.fold_method.least_folds() {
             let rule = "this method divides into at least 2; use fold-method none for no folds";
             return Err(self.option("total-folds")?.refused_with(self.option("fold-method")?, rule));
         }
@@ -255,6 +263,12 @@ impl Reader<'_> {
             return Err(weights.refused_with(self.option("continue-from-checkpoint")?, rule));
         }
         Ok(settings)
+    }
+
+    fn fold_method(&self) -> Result<FoldMethod, ConfigError> {
+        let name = self.needed("fold-method", self.text("fold-method"), "")?;
+        let option = self.option("fold-method")?;
+        by_region::deserialize(Value::String(name)).map_err(|error| option.refused(error.to_string()))
     }
 
     fn gradient_clip(&self) -> Result<Option<Clipping>, ConfigError> {
@@ -511,7 +525,7 @@ mod tests {
         );
         assert_eq!(config.settings.max_epochs, 6);
         assert_eq!(config.settings.test_split, Some(TestSplit::Random(0.2)));
-        assert_eq!(config.settings.fold_method, FoldMethod::RegionStratified);
+        assert_eq!(config.settings.fold_method, FoldMethod::GroupStratified);
         assert_eq!((config.settings.total_folds, config.settings.subsample), (5, None));
         let wandb = WandbConfig {
             entity: Some("e".into()),

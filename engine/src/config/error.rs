@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::document::DocumentError;
 use super::hyperparameters::HyperparameterError;
 use super::resolve::Origin;
+use crate::command::CommandError;
 
 /// A value as it was set, for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +110,9 @@ pub enum ConfigError {
         /// Its name in the environment.
         environment: String,
     },
+    /// A program that can not do the runs.
+    #[error(transparent)]
+    Program(#[from] CommandError),
     /// Hyperparameters that training can not use.
     #[error(transparent)]
     Hyperparameters(#[from] HyperparameterError),

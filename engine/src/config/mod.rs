@@ -8,24 +8,40 @@
 //! 2. Nothing but [`options()`] lists options.
 
 pub(crate) mod document;
+#[cfg(feature = "segmentation")]
 mod engine_config;
+#[cfg(feature = "segmentation")]
 mod error;
+#[cfg(feature = "segmentation")]
 mod file;
+#[cfg(feature = "segmentation")]
 mod hyperparameters;
 mod nearest;
+#[cfg(feature = "segmentation")]
 mod options;
+#[cfg(feature = "segmentation")]
+mod program;
+#[cfg(feature = "segmentation")]
 mod reader;
+#[cfg(feature = "segmentation")]
 mod resolve;
+#[cfg(feature = "segmentation")]
 mod value;
 
 pub use document::DocumentError;
+#[cfg(feature = "segmentation")]
 pub use engine_config::{
-    CvConfig, DeviceConfig, EngineConfig, Trials, TuneConfig, WandbConfig, artifact_dir,
+    CvConfig, DeviceConfig, EngineConfig, ProgramConfig, TuneConfig, WandbConfig, artifact_dir,
 };
+#[cfg(feature = "segmentation")]
 pub use error::{ConfigError, Setting};
+#[cfg(feature = "segmentation")]
 pub use hyperparameters::{HyperparameterError, check_hyperparameters, check_space};
 pub(crate) use nearest::hint;
 pub use nearest::nearest;
+#[cfg(feature = "segmentation")]
 pub use options::{Command, Group, Kind, OptionSpec, option, options};
+#[cfg(feature = "segmentation")]
 pub use resolve::{Origin, Resolved, ResolvedOption, Sources};
+#[cfg(feature = "segmentation")]
 pub use value::OptionValue;

@@ -22,6 +22,8 @@ pub enum Group {
     Logging,
     /// Where it is computed.
     Device,
+    /// A program in place of segmentation.
+    Program,
     /// Cross-validation.
     Cv,
     /// Tuning.
@@ -39,6 +41,7 @@ impl Group {
             Self::Hyperparameters => "Hyperparameters",
             Self::Logging => "Logging",
             Self::Device => "Device",
+            Self::Program => "Program",
             Self::Cv => "Cross-validation",
             Self::Tune => "Tuning",
         }
@@ -202,6 +205,10 @@ const fn logging(key: &'static str, kind: Kind, help: &'static str) -> OptionSpe
 
 const fn device(key: &'static str, kind: Kind, help: &'static str) -> OptionSpec {
     spec(Group::Device, key, kind, help)
+}
+
+const fn program(key: &'static str, kind: Kind, help: &'static str) -> OptionSpec {
+    spec(Group::Program, key, kind, help).only(FIT)
 }
 
 const fn cv(key: &'static str, kind: Kind, help: &'static str) -> OptionSpec {
@@ -479,6 +486,41 @@ const OPTIONS: &[OptionSpec] = &[
         "Seconds a run has for its step and its `last` checkpoint when it is told to stop",
     )
     .default("60"),
+    program(
+        "program",
+        Kind::Texts,
+        "Program that does the runs in place of segmentation, and its arguments: all behind it is its own, so give it last",
+    )
+    .absent("none"),
+    program("program-dir", Kind::Path, "Folder the program is started in").absent("the working directory"),
+    program(
+        "program-parameters",
+        Kind::Choice(&["arguments", "environment", "file"]),
+        "How hyperparameters are handed over; in the file of ENGINE_RUN_PARAMETERS they always are",
+    )
+    .default("arguments"),
+    program(
+        "program-template",
+        Kind::Text,
+        "Arguments for each hyperparameter, parted by blanks: {name}, or {kebab} with hyphens, and {value}",
+    )
+    .default("--{name} {value}"),
+    program("program-prefix", Kind::Text, "What stands before the names of hyperparameters as variables")
+        .default("PARAM_"),
+    program(
+        "program-resume-args",
+        Kind::Text,
+        "Further arguments of a run that goes on from a checkpoint: \"--resume {checkpoint}\"",
+    )
+    .absent("none"),
+    program(
+        "program-metrics-file",
+        Kind::Path,
+        "File of metrics that the program writes in its folder of the run, .csv or .jsonl; standard output is read besides",
+    )
+    .absent("none"),
+    program("param", Kind::Texts, "Hyperparameters of the program, NAME=VALUE; in a tune those its space does not name")
+        .absent("none"),
     cv("n-folds", AT_LEAST_1, "Folds that are used, from the first").absent("all"),
     cv("n-randoms", AT_LEAST_1, "Seeds per fold").default("3"),
     cv("scoring-metric", Kind::List, "Metrics the score is made of; :lower after a name = less is better")
@@ -533,6 +575,27 @@ mod tests {
         assert_eq!((spec.key, spec.environment().as_str()), ("max-epochs", "ENGINE_MAX_EPOCHS"));
         assert_eq!(option("max-epochs").unwrap().key, spec.key);
         assert!(option("max-epoch").is_none());
+    }
+
+    /// The table of docs/configuration.md.
+    #[test]
+    fn the_options_of_a_program_stand_in_the_documentation_with_their_defaults() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let of_group: Vec<_> = options().iter().filter(|option| option.group == Group::Program).collect();
+        for option in &of_group {
+            let row = text.lines().find(|line| line.starts_with(&format!("| `{}` |", option.key)));
+            let row = row.unwrap_or_else(|| panic!("{} is not documented", option.key));
+            let default = option.shown_default().unwrap();
+            assert!(
+                row.contains(&format!("| {default} |")) || row.contains(&format!("| `{default}` |")),
+                "{row}"
+            );
+        }
+        let documented = text
+            .lines()
+            .filter(|line| ["| `program", "| `param`"].iter().any(|start| line.starts_with(start)));
+        assert_eq!(documented.count(), of_group.len());
     }
 
     /// The table of the specification: every documented option is there with its documented default.

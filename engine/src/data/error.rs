@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::folds::FoldError;
+use super::division::DivisionError;
+
+/// What a library below says of a file.
+pub(super) type Account = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a training data folder cannot be read, divided, loaded or written.
 ///
@@ -87,7 +90,7 @@ pub enum DataError {
         path: PathBuf,
         /// The zarr library's account.
         #[source]
-        source: Box<zarrs::array::ArrayCreateError>,
+        source: Account,
     },
     /// An array of `data.zarr` has another rank, type or extent than the format says.
     #[error("array `{array}` is {found}, not {expected}; write it again: {}", path.display())]
@@ -115,7 +118,7 @@ pub enum DataError {
         path: PathBuf,
         /// The zarr library's account.
         #[source]
-        source: Box<zarrs::array::ArrayError>,
+        source: Account,
     },
     /// Samples with values that are not finite.
     #[error(
@@ -162,7 +165,7 @@ pub enum DataError {
         path: PathBuf,
         /// The parquet library's account.
         #[source]
-        source: Box<parquet::errors::ParquetError>,
+        source: Account,
     },
     /// `metadata.parquet` lacks a column.
     #[error("no column `{column}`; the columns are {}; add it, one value a sample: {}", available.join(", "), path.display())]
@@ -242,7 +245,7 @@ pub enum DataError {
         path: PathBuf,
         /// What the division says.
         #[source]
-        source: FoldError,
+        source: DivisionError,
     },
     /// There is nothing to load.
     #[error("no sample to load; choose another split or fold: {}", path.display())]

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::config::FolderConfig;
+use super::division::{DivisionError, SampleTable};
 use super::error::DataError;
 use super::geometry::Footprint;
 use super::metadata::Metadata;
 use super::raster::Epsg;
 use super::zarr::SampleArray;
 use crate::augment::Symmetry;
-use crate::folds::{FoldError, SampleTable};
 
 /// Largest label: 0 negative, 1 positive, 2 ignored.
 const MAX_LABEL: u8 = 2;
@@ -123,7 +123,7 @@ impl DataFolder {
     }
 
     /// That its samples can not be divided as asked.
-    pub(crate) fn undividable(&self, source: FoldError) -> DataError {
+    pub(crate) fn undividable(&self, source: DivisionError) -> DataError {
         DataError::Folds { path: self.root.clone(), source }
     }
 

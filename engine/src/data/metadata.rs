@@ -12,10 +12,10 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 
+use super::division::SampleTable;
 use super::error::DataError;
 use super::geometry::Footprint;
 use super::raster::Epsg;
-use crate::folds::SampleTable;
 
 /// What `metadata.parquet` says.
 #[derive(Debug)]
@@ -182,7 +182,7 @@ fn footprints(values: &ArrayRef, path: &Path) -> Result<Option<Vec<Option<Footpr
         return Ok(None);
     }
     let bytes = cast(values, &DataType::LargeBinary)
-        .map_err(|source| DataError::Metadata { path: path.into(), source: Box::new(source.into()) })?;
+        .map_err(|source| DataError::Metadata { path: path.into(), source: Box::new(source) })?;
     let read = |(row, wkb): (usize, Option<&[u8]>)| match wkb.map(Footprint::from_wkb) {
         None => Ok(None),
         Some(Ok(footprint)) => Ok(footprint),

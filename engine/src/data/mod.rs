@@ -19,6 +19,7 @@ mod arrays;
 mod aside;
 mod build;
 mod config;
+mod division;
 mod error;
 mod fingerprint;
 mod folder;
@@ -26,12 +27,14 @@ mod geometry;
 mod loader;
 mod metadata;
 mod raster;
-mod shard;
 mod synth;
 mod validate;
 mod zarr;
 
 pub use build::{BuildError, BuildProgress, BuildReport, BuildRequest, build};
+pub use division::{
+    DivisionError, FoldWarning, SampleTable, Side, divide, divide_without_folds, split_test, warnings,
+};
 pub use error::DataError;
 pub use fingerprint::fingerprint;
 pub use folder::{DataFolder, Sample};
@@ -41,10 +44,10 @@ pub use raster::{
     Affine, ENDINGS, Epsg, Georeference, MAX_ROW_BYTES, Raster, RasterError, RasterRows, TiffImage,
     TiffValue, TiffWriter,
 };
-pub(crate) use shard::rows_of_epoch;
-pub use shard::{Remainder, Shard};
 pub use synth::{SynthConfig, SynthReport, synthesise};
 pub use validate::{
     FoldReport, PartReport, RegionReport, Report, ValueReport, Warning, WarningKind, check_all, validate,
 };
 pub use zarr::MAX_CHUNK_BYTES;
+
+pub use crate::training::parallel::{Remainder, Shard};

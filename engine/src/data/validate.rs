@@ -6,14 +6,16 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::division::{FoldWarning, SampleTable, divide, divide_without_folds, warnings};
 use super::error::DataError;
 use super::folder::DataFolder;
 use super::geometry::{Footprint, meeting_pairs};
-use crate::folds::{Division, FoldWarning, SampleTable, divide, divide_without_folds, warnings};
-use crate::segmentation::settings::{FoldMethod, SegmentationSettings};
+use crate::folds::Division;
+use crate::segmentation::settings::SegmentationSettings;
 
 /// What a folder holds and how it is divided.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// The folder.
     pub path: PathBuf,
@@ -35,6 +37,7 @@ pub struct Report {
 
 /// The two sides of one fold.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct FoldReport {
     /// Number of the fold.
     pub fold: u32,
@@ -46,6 +49,7 @@ pub struct FoldReport {
 
 /// Some of the samples.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct PartReport {
     /// How many.
     pub samples: usize,
@@ -61,6 +65,7 @@ pub struct PartReport {
 
 /// The samples of one region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct RegionReport {
     /// Name of the region.
     pub region: String,
@@ -72,6 +77,7 @@ pub struct RegionReport {
 
 /// What the labels of all samples hold, in pixels.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ValueReport {
     /// Labelled 0.
     pub negative: u64,
@@ -87,6 +93,7 @@ pub struct ValueReport {
 
 /// Something that should be known before training.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Warning {
     /// The fold it concerns; `None` for the folder or the test split.
     pub fold: Option<u32>,
@@ -140,7 +147,7 @@ pub fn validate(folder: &DataFolder, settings: &SegmentationSettings) -> Result<
         }));
     }
 
-    let total_folds = if settings.fold_method == FoldMethod::None { 1 } else { settings.total_folds.max(1) };
+    let total_folds = settings.fold_method.total_folds(settings.total_folds.max(1));
     let mut folds = Vec::with_capacity(total_folds as usize);
     for fold in 0..total_folds {
         let Division { train, val, .. } = divide(table, settings, fold).map_err(impossible)?;
@@ -277,7 +284,7 @@ fn folder_warnings(folder: &DataFolder, values: &ValueReport) -> Vec<Warning> {
 }
 
 fn concerns_test(warning: &FoldWarning) -> bool {
-    use crate::folds::Side;
+    use super::division::Side;
     match warning {
         FoldWarning::NoPositives { side, .. } => *side == Side::Test,
         FoldWarning::SharedRegions { sides: (_, second), .. }

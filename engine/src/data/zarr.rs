@@ -9,7 +9,7 @@ use zarrs::array::{
 use zarrs::filesystem::FilesystemStore;
 use zarrs::storage::ReadableStorageTraits;
 
-use super::error::DataError;
+use super::error::{Account, DataError};
 
 type Store = dyn ReadableStorageTraits;
 
@@ -141,7 +141,7 @@ impl SampleArray {
     ///
     /// # Errors
     /// The chunk's file and what is wrong with it.
-    pub(super) fn read(&self, row: usize) -> Result<ArrayBytesRaw<'static>, (PathBuf, Box<ArrayError>)> {
+    pub(super) fn read(&self, row: usize) -> Result<ArrayBytesRaw<'static>, (PathBuf, Account)> {
         let subset = self.subset(row);
         let bytes = self.array.retrieve_array_subset_opt(&subset, &self.options).and_then(|bytes| {
             let bytes =
@@ -156,7 +156,7 @@ impl SampleArray {
         });
         bytes.map_err(|error| {
             let path = self.damaged_chunk(&subset).unwrap_or_else(|| self.path());
-            (path, Box::new(error))
+            (path, Account::from(error))
         })
     }
 

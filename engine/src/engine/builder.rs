@@ -18,7 +18,9 @@ use super::events::EventStream;
 use super::ranks::{Part, Reuse, own_devices, process_launcher};
 use crate::artifacts::ArtifactLayout;
 use crate::names::Names;
-use crate::tracking::{Progress, Tracking, TrackingPlan, Unfinished, Wandb};
+#[cfg(feature = "wandb")]
+use crate::tracking::Wandb;
+use crate::tracking::{Progress, Tracking, TrackingPlan, Unfinished};
 use crate::worker::thread_launcher;
 use crate::workload::Workload;
 
@@ -126,6 +128,7 @@ impl EngineBuilder {
 
     /// Tracks every run, and each cv and tune, on Weights & Biases: live, or written for `engine sync` where there is no key.
     /// Nothing of it slows or ends a run; [`Engine::tracking_note`] tells what the user should know of it.
+    #[cfg(feature = "wandb")]
     #[must_use]
     pub fn wandb(mut self, wandb: Wandb) -> Self {
         self.tracking.wandb = Some(wandb);
@@ -133,6 +136,7 @@ impl EngineBuilder {
     }
 
     /// Writes TensorBoard event files into the folder of every run.
+    #[cfg(feature = "tensorboard")]
     #[must_use]
     pub fn tensorboard(mut self) -> Self {
         self.tracking.tensorboard = true;
@@ -317,7 +321,7 @@ impl Engine {
     }
 
     /// Ends the engine for all who hold it: what still runs is killed, and what is not sent to W&B yet is waited for, as long as
-    /// [`Wandb::finish_within`] says. Call it when the jobs are over. Blocks.
+    /// `Wandb::finish_within` says. Call it when the jobs are over. Blocks.
     ///
     /// Gives the runs, cvs and tunes that are not there to their end: they lie on disk whole, and `engine sync` sends them.
     /// `tell` hears how far each is, several times a second; with [`ControlFlow::Break`] it ends the wait.

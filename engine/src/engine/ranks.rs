@@ -173,7 +173,7 @@ fn judge(rank: u32, word: &FromWorker) -> Heard {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "segmentation"))]
 mod tests {
     use engine_actors::outcome::Failure;
     use engine_actors::protocol::RunSummary;

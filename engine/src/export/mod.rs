@@ -51,6 +51,7 @@ impl Framework {
 
 /// What was exported.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Exported {
     /// The checkpoint it was taken from.
     pub checkpoint: PathBuf,

@@ -6,25 +6,14 @@ use serde_json::json;
 use super::*;
 
 fn run(number: usize, failure: Option<(Cause, &str)>) -> RunOutcome {
-    RunOutcome {
-        run_name: format!("t-cv{number}-run-f0s42"),
-        run_id: format!("abcdefg{number}"),
-        run_dir: format!("out/t-cv{number}-run-f0s42-abcdefg{number}").into(),
-        cell: Cell { fold: 0, seed: 42 },
-        status: if failure.is_some() { Status::Failed } else { Status::Complete },
-        failure: failure.map(|(cause, message)| Failure {
-            cause,
-            message: message.to_owned(),
-            stderr_tail: Vec::new(),
-        }),
-        attempts: 1,
-        device: None,
-        peak_memory_bytes: None,
-        peak_device_memory_bytes: None,
-        duration_secs: 1.0,
-        metrics: Metrics::new(),
-        checkpoint: None,
-    }
+    let outcome = serde_json::json!({
+        "run_name": format!("t-cv{number}-run-f0s42"), "run_id": format!("abcdefg{number}"),
+        "run_dir": format!("out/t-cv{number}-run-f0s42-abcdefg{number}"), "cell": Cell { fold: 0, seed: 42 },
+        "status": if failure.is_some() { Status::Failed } else { Status::Complete },
+        "failure": failure.map(|(cause, message)| Failure::new(cause, message)),
+        "attempts": 1, "device": null, "duration_secs": 1.0, "metrics": Metrics::new(), "checkpoint": null,
+    });
+    serde_json::from_value(outcome).unwrap()
 }
 
 fn tune(cvs: impl IntoIterator<Item = (Value, Vec<RunOutcome>)>) -> TuneOutcome {

@@ -82,7 +82,7 @@ fn a_curve_that_turns_back_stays_within_its_axes() {
 #[test]
 fn long_names_and_many_regions_find_their_room() {
     let regions = 40;
-    let table = crate::folds::SampleTable {
+    let table = crate::data::SampleTable {
         sample_id: (0..regions).map(|id| id.to_string()).collect(),
         region: (0..regions).map(|id| format!("Ямал 北極 {}", "long ".repeat(id))).collect(),
         empty: vec![false; regions],

@@ -1,74 +1,44 @@
 //! Folds that keep each group whole and spread the classes over the folds.
 
-use std::collections::BTreeSet;
-
+use super::method::Asked;
 use super::mt19937::RandomState;
-use super::{Fold, FoldError, SPLIT_SEED, at_least, at_most};
-use crate::segmentation::settings::FoldMethod;
+use super::table::{Classes, Parts};
+use super::{Fold, FoldError, SPLIT_SEED};
 
 /// `numpy.isclose`'s tolerances.
 const ABSOLUTE_TOLERANCE: f64 = 1e-8;
 const RELATIVE_TOLERANCE: f64 = 1e-5;
 
-/// Groups as numbers, in the order of their names' code points.
-pub(super) struct Groups {
-    /// How many there are.
-    pub(super) count: usize,
-    /// The group of each position.
-    pub(super) group_of: Vec<usize>,
-}
-
-impl Groups {
-    /// Numbers the groups.
-    pub(super) fn of(names: &[&str]) -> Self {
-        let sorted: Vec<&str> = names.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
-        let group_of =
-            names.iter().map(|name| sorted.partition_point(|candidate| candidate < name)).collect();
-        Self { count: sorted.len(), group_of }
-    }
-}
-
 /// `StratifiedGroupKFold(k, shuffle=True, random_state=42)`.
 ///
 /// Greedy: the groups, shuffled, then by falling spread of their class counts, each go to the fold that leaves the
-/// classes most evenly spread over the folds; among equals to the one with the fewest samples, then to the first.
+/// classes most evenly spread over the folds; among equals to the one with the fewest rows, then to the first.
 pub(super) fn stratified(
-    positive: &[bool],
-    names: &[&str],
-    total_folds: u32,
+    asked: &Asked<'_>,
+    classes: &Classes,
+    groups: &Parts,
 ) -> Result<Vec<Fold>, FoldError> {
-    let method = FoldMethod::RegionStratified;
-    at_least(method, 2, total_folds)?;
-    at_most(method, positive.len(), "samples", total_folds)?;
-    let columns = class_columns(positive);
-    let classes = columns.iter().max().map_or(0, |last| last + 1);
-    let class_totals: Vec<usize> =
-        (0..classes).map(|class| columns.iter().filter(|&&column| column == class).count()).collect();
-    let larger = class_totals.iter().copied().max().unwrap_or(0);
-    at_most(method, larger, "samples of the larger class", total_folds)?;
-    let groups = Groups::of(names);
-    at_most(method, groups.count, "regions", total_folds)?;
+    asked.at_most(classes.parts.of.len(), "samples")?;
+    let class_totals: Vec<usize> = classes.parts.members().iter().map(Vec::len).collect();
+    let largest = class_totals.iter().copied().max().unwrap_or(0);
+    asked.at_most(largest, classes.of_the_largest())?;
+    asked.at_most(groups.len(), format!("{}s", asked.noun))?;
 
-    let mut counts = vec![vec![0.0; classes]; groups.count];
-    for (&group, &column) in groups.group_of.iter().zip(&columns) {
-        counts[group][column] += 1.0;
+    let mut counts = vec![vec![0.0; classes.parts.len()]; groups.len()];
+    for (&group, &class) in groups.of.iter().zip(&classes.parts.of) {
+        counts[group][class] += 1.0;
     }
-    let mut order = RandomState::new(SPLIT_SEED).permutation(groups.count);
+    let mut order = RandomState::new(SPLIT_SEED).permutation(groups.len());
     order.sort_by(|&a, &b| deviation(&counts[b], sum).total_cmp(&deviation(&counts[a], sum)));
 
-    let mut spread = Spread::new(&class_totals, total_folds as usize);
-    let mut fold_of_group = vec![0; groups.count];
+    let k = asked.total_folds as usize;
+    let mut spread = Spread::new(&class_totals, k);
+    let mut fold_of_group = vec![0; groups.len()];
     for group in order {
         fold_of_group[group] = spread.place(&counts[group]);
     }
-    let fold_of: Vec<usize> = groups.group_of.iter().map(|&group| fold_of_group[group]).collect();
-    Ok(Fold::of_partition(&fold_of, total_folds as usize))
-}
-
-/// The column of each sample's class: negatives first, and one column only where there is one class.
-fn class_columns(positive: &[bool]) -> Vec<usize> {
-    let both = positive.contains(&true) && positive.contains(&false);
-    positive.iter().map(|&positive| usize::from(both && positive)).collect()
+    let fold_of: Vec<usize> = groups.of.iter().map(|&group| fold_of_group[group]).collect();
+    Ok(Fold::of_partition(&fold_of, k))
 }
 
 /// Class counts per fold while groups are placed.

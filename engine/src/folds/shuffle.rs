@@ -1,28 +1,27 @@
 //! Random divisions, drawn anew for every fold: stratified by class, and by group.
 
-use super::group::Groups;
+use super::method::Asked;
 use super::mt19937::RandomState;
-use super::{Fold, FoldError, SPLIT_SEED, at_least};
-use crate::segmentation::settings::FoldMethod;
+use super::table::{Classes, Parts};
+use super::{Fold, FoldError, SPLIT_SEED};
 
-/// Part of the samples that validates; scikit-learn's default for `StratifiedShuffleSplit`.
+/// Part of the rows that validates; scikit-learn's default for `StratifiedShuffleSplit`.
 const VAL_FRACTION: f64 = 0.1;
 /// Part of the groups that validates; scikit-learn's default for `GroupShuffleSplit`.
 const VAL_GROUP_FRACTION: f64 = 0.2;
 
 /// `StratifiedShuffleSplit(k, random_state=42)`: train and validation in drawn order.
-pub(super) fn stratified(positive: &[bool], total_folds: u32) -> Result<Vec<Fold>, FoldError> {
-    at_least(FoldMethod::Shuffle, 1, total_folds)?;
-    let classes = classes(positive);
-    let counts: Vec<usize> = classes.iter().map(Vec::len).collect();
-    let (train, val) = sizes(&classes, positive)?;
+pub(super) fn stratified(asked: &Asked<'_>, classes: &Classes) -> Result<Vec<Fold>, FoldError> {
+    let members = classes.parts.members();
+    let counts: Vec<usize> = members.iter().map(Vec::len).collect();
+    let (train, val) = sizes(&counts, &classes.names)?;
     let mut random = RandomState::new(SPLIT_SEED);
     let draw = |_| {
         let train_counts = approximate_mode(&counts, train, &mut random);
         let left: Vec<usize> = counts.iter().zip(&train_counts).map(|(&all, &n)| all - n.min(all)).collect();
         let val_counts = approximate_mode(&left, val, &mut random);
         let mut fold = Fold::default();
-        for (class, (&train, &val)) in classes.iter().zip(train_counts.iter().zip(&val_counts)) {
+        for (class, (&train, &val)) in members.iter().zip(train_counts.iter().zip(&val_counts)) {
             let mut drawn = random.permutation(class.len()).into_iter().map(|member| class[member]);
             fold.train.extend(drawn.by_ref().take(train));
             fold.val.extend(drawn.take(val));
@@ -31,54 +30,40 @@ pub(super) fn stratified(positive: &[bool], total_folds: u32) -> Result<Vec<Fold
         random.shuffle(&mut fold.val);
         fold
     };
-    Ok((0..total_folds).map(draw).collect())
+    Ok((0..asked.total_folds).map(draw).collect())
 }
 
 /// `GroupShuffleSplit(k, random_state=42)`: whole groups, rows in table order.
-pub(super) fn by_group(names: &[&str], total_folds: u32) -> Result<Vec<Fold>, FoldError> {
-    at_least(FoldMethod::Region, 1, total_folds)?;
-    let groups = Groups::of(names);
-    let val = part(groups.count, VAL_GROUP_FRACTION);
-    if val >= groups.count {
-        return Err(FoldError::EmptyTrain { cause: "fold method region needs two regions, there is one" });
+pub(super) fn by_group(asked: &Asked<'_>, groups: &Parts) -> Result<Vec<Fold>, FoldError> {
+    let val = part(groups.len(), VAL_GROUP_FRACTION);
+    if val >= groups.len() {
+        let (method, noun) = (asked.name(), asked.noun);
+        let cause = format!("fold method {method} needs two {noun}s, there is one");
+        return Err(FoldError::EmptyTrain { cause });
     }
     let mut random = RandomState::new(SPLIT_SEED);
     let draw = |_| {
-        let mut validates = vec![false; groups.count];
-        for group in random.choice(groups.count, val) {
+        let mut validates = vec![false; groups.len()];
+        for group in random.choice(groups.len(), val) {
             validates[group] = true;
         }
-        let (val, train) = (0..names.len()).partition(|&position| validates[groups.group_of[position]]);
+        let (val, train) = (0..groups.of.len()).partition(|&position| validates[groups.of[position]]);
         Fold { train, val }
     };
-    Ok((0..total_folds).map(draw).collect())
+    Ok((0..asked.total_folds).map(draw).collect())
 }
 
-/// Positions of each class there is, negatives first.
-fn classes(positive: &[bool]) -> Vec<Vec<usize>> {
-    [false, true]
-        .iter()
-        .map(|&class| (0..positive.len()).filter(|&position| positive[position] == class).collect())
-        .filter(|class: &Vec<usize>| !class.is_empty())
-        .collect()
-}
-
-/// Samples to train and to validate on.
-fn sizes(classes: &[Vec<usize>], positive: &[bool]) -> Result<(usize, usize), FoldError> {
-    if let Some(lonely) = classes.iter().find(|class| class.len() < 2) {
-        let class = if positive[lonely[0]] { "positive" } else { "negative" };
-        return Err(FoldError::LonelySample { class });
+/// Rows to train and to validate on.
+fn sizes(counts: &[usize], names: &[String]) -> Result<(usize, usize), FoldError> {
+    if let Some(lonely) = counts.iter().position(|&count| count < 2) {
+        return Err(FoldError::LonelySample { class: names[lonely].clone() });
     }
-    let val = part(positive.len(), VAL_FRACTION);
-    let train = positive.len() - val;
+    let (samples, classes) = (counts.iter().sum(), counts.len());
+    let val = part(samples, VAL_FRACTION);
+    let train = samples - val;
     for (side, samples) in [("train", train), ("validate", val)] {
-        if samples < classes.len() {
-            return Err(FoldError::TooFewSamples {
-                side,
-                samples,
-                classes: classes.len(),
-                least: most_for(classes.len()),
-            });
+        if samples < classes {
+            return Err(FoldError::TooFewSamples { side, samples, classes, least: most_for(classes) });
         }
     }
     Ok((train, val))

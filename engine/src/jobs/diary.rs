@@ -42,6 +42,7 @@ pub enum DiaryError {
 
 /// Who works on a job, and by which command.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct JobOpening {
     /// Process.
     pub pid: u32,
@@ -83,6 +84,7 @@ pub struct JobEnd {
 
 /// Where a job is.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Now {
     /// Who works on it.
     pub opening: JobOpening,

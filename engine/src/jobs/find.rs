@@ -10,6 +10,7 @@ use crate::names::split_run_folder;
 
 /// A job and its folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct JobPlace {
     /// Which level was called.
     pub level: Level,

@@ -13,6 +13,7 @@ use super::status::{JobState, JobStatus};
 
 /// A process of this machine that was seen to hold a job's journal.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct JobProcess {
     place: JobPlace,
     pid: u32,

@@ -1,11 +1,12 @@
 //! Batches of a learner's data.
 
+use std::collections::BTreeSet;
+
 use burn::tensor::Device;
 
 use super::learner::{BoxError, Run};
-use crate::data::{Remainder, Shard, rows_of_epoch};
-use crate::folds::{Division, SampleTable, folds};
-use crate::segmentation::FoldMethod;
+use crate::folds::{Division, Fold, FoldError, FoldMethod, FoldTable};
+use crate::training::parallel::{Remainder, Shard, rows_of_epoch};
 
 /// What a run trains, validates and tests on.
 pub struct Data<'a, B> {
@@ -64,43 +65,46 @@ impl<'a, B: 'a> Data<'a, B> {
         if test.is_empty() { data } else { data.with_test(rows(test, None, None)) }
     }
 
-    /// Data of `samples` numbered samples in consecutive folds, of which the run validates on its own; a run without a fold
-    /// trains and validates on all. See [`Data::of_rows`].
+    /// Data of numbered samples in folds, of which the run validates on its own; a run without a fold trains and validates on all
+    /// rows. See [`Data::of_rows`], and [`FoldTable`] for folds of many kinds.
     ///
     /// # Errors
-    /// [`FoldError`](crate::folds::FoldError) if there are not as many folds, or nothing to divide.
+    /// [`FoldError`](crate::folds::FoldError) if there is no such fold, or nothing in it to train or validate on.
+    pub fn of_folds<H>(
+        run: &Run<H>,
+        folds: Vec<Fold>,
+        batch_size: usize,
+        load: impl Fn(&[usize], &Device) -> Result<B, BoxError> + Clone + 'a,
+    ) -> Result<Self, BoxError> {
+        Ok(Self::of_rows(run, divided(folds, run.fold())?, batch_size, load))
+    }
+
+    /// Data of `samples` numbered samples in consecutive folds. See [`Data::of_folds`].
+    ///
+    /// # Errors
+    /// As [`Data::of_folds`], and if there are fewer samples than folds.
     pub fn kfold<H>(
         run: &Run<H>,
         samples: usize,
         batch_size: usize,
         load: impl Fn(&[usize], &Device) -> Result<B, BoxError> + Clone + 'a,
     ) -> Result<Self, BoxError> {
-        Ok(Self::of_rows(
-            run,
-            consecutive(samples, run.settings().total_folds, run.fold())?,
-            batch_size,
-            load,
-        ))
+        let table = FoldTable::new((0..samples).map(|_| ((), 0)));
+        Self::of_folds(run, table.folds(FoldMethod::Kfold, run.settings().total_folds)?, batch_size, load)
     }
 }
 
-/// Consecutive folds of numbered samples.
-fn consecutive(samples: usize, total_folds: u32, fold: Option<u32>) -> Result<Division, BoxError> {
-    let all: Vec<usize> = (0..samples).collect();
-    let Some(fold) = fold else {
-        return Ok(Division { val: all.clone(), train: all, test: Vec::new() });
+/// The rows of a fold; without one, every row of any on both sides.
+fn divided(folds: Vec<Fold>, fold: Option<u32>) -> Result<Division, FoldError> {
+    let Fold { train, val } = match fold {
+        Some(fold) => Fold::pick(folds, fold)?,
+        None => {
+            let rows = folds.into_iter().flat_map(|fold| fold.train.into_iter().chain(fold.val));
+            let all: Vec<usize> = rows.collect::<BTreeSet<_>>().into_iter().collect();
+            Fold { val: all.clone(), train: all }
+        }
     };
-    let table = SampleTable {
-        sample_id: vec![String::new(); samples],
-        region: vec![String::new(); samples],
-        empty: vec![false; samples],
-    };
-    let mut folds = folds(&table, &all, FoldMethod::Kfold, total_folds)?;
-    if fold as usize >= folds.len() {
-        return Err(format!("there is no fold {fold}: `total_folds` is {total_folds}").into());
-    }
-    let fold = folds.swap_remove(fold as usize);
-    Ok(Division { train: fold.train, val: fold.val, test: Vec::new() })
+    Ok(Division { train, val, test: Vec::new() })
 }
 
 /// Batches of numbered samples.
@@ -159,12 +163,12 @@ mod tests {
     }
 
     #[test]
-    fn folds_are_consecutive_and_a_run_without_one_has_all() {
-        let division = consecutive(5, 2, Some(1)).unwrap();
+    fn a_run_has_its_fold_and_one_without_has_all_rows() {
+        let folds = || FoldTable::new((0..5).map(|_| ((), 0))).folds(FoldMethod::Kfold, 2).unwrap();
+        let division = divided(folds(), Some(1)).unwrap();
         assert_eq!((division.train, division.val), (vec![0, 1, 2], vec![3, 4]));
-        let all = consecutive(3, 2, None).unwrap();
-        assert_eq!((all.train, all.val), (vec![0, 1, 2], vec![0, 1, 2]));
-        assert!(consecutive(5, 2, Some(2)).unwrap_err().to_string().contains("no fold 2"));
-        consecutive(1, 2, Some(0)).unwrap_err();
+        let all = divided(folds(), None).unwrap();
+        assert_eq!((&all.train, &all.val), (&vec![0, 1, 2, 3, 4], &all.train));
+        assert!(matches!(divided(folds(), Some(2)), Err(FoldError::NoSuchFold { .. })));
     }
 }

@@ -1,20 +1,19 @@
 //! What is asked of an engine that is built with a learner.
 
-use engine_actors::plan::{AfterTune, Cell, FailedCells, Hyperparameters, RunTask};
+use engine_actors::plan::{Cell, Hyperparameters};
 use engine_actors::ports::Sampler;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::error::LearnError;
 use super::hyperparameters::read;
 use super::learner::Learner;
 use super::learning::Learning;
 use super::settings::LearningSettings;
-use crate::config::Trials;
 use crate::engine::{CvRequest, RunRequest, TuneRequest};
 use crate::resume::Keeping;
-use crate::seeds::seeds;
-use crate::space::{DEFAULT_SEED, GridSampler, RandomSampler, SearchSpace};
+use crate::seeds::{cells, seeds};
+use crate::space::{DEFAULT_SEED, Search, SearchSpace, Trials};
 
 /// The seed of a single run, the first of those of a cv.
 fn first_seed() -> u64 {
@@ -33,14 +32,9 @@ impl<L: Learner> Learning<L> {
         settings: &LearningSettings,
         hyperparameters: impl Serialize,
     ) -> Result<RunRequest, LearnError> {
-        Ok(RunRequest {
-            name: None,
-            cell: Cell { fold: 0, seed: first_seed() },
-            task: RunTask::Fit,
-            hyperparameters: checked::<L>(hyperparameters)?,
-            settings: written(settings)?,
-            keeping: keeping(None),
-        })
+        let cell = Cell { fold: 0, seed: first_seed() };
+        let request = RunRequest::new(cell).with_hyperparameters(checked::<L>(hyperparameters)?);
+        Ok(request.with_settings(written(settings)?).with_keeping(keeping(None)))
     }
 
     /// One configuration over every fold, scored by what is monitored.
@@ -52,16 +46,9 @@ impl<L: Learner> Learning<L> {
         settings: &LearningSettings,
         hyperparameters: impl Serialize,
     ) -> Result<CvRequest, LearnError> {
-        Ok(CvRequest {
-            name: None,
-            cells: cells(settings),
-            hyperparameters: checked::<L>(hyperparameters)?,
-            scoring: settings.monitor.scoring(),
-            failed_cells: FailedCells::default(),
-            max_failures: None,
-            settings: written(settings)?,
-            keeping: keeping(None),
-        })
+        let request = CvRequest::new(cells(settings.total_folds, 1), settings.monitor.scoring());
+        let request = request.with_hyperparameters(checked::<L>(hyperparameters)?);
+        Ok(request.with_settings(written(settings)?).with_keeping(keeping(None)))
     }
 
     /// Configurations of a search space over every fold, and where they come from.
@@ -77,34 +64,11 @@ impl<L: Learner> Learning<L> {
         for corner in space.corners() {
             read::<L::Hyperparameters>(&corner)?;
         }
-        let (n_trials, search, sampler): (_, _, Box<dyn Sampler>) = match trials {
-            Trials::Grid => {
-                let search = json!({ "kind": "grid", "space": space.described() });
-                (space.limit(u32::MAX), search, Box::new(GridSampler::new(space)?))
-            }
-            Trials::Count(asked) => {
-                let search = json!({ "kind": "random", "space": space.described(), "seed": DEFAULT_SEED });
-                (space.limit(asked), search, Box::new(RandomSampler::new(space, DEFAULT_SEED)))
-            }
-        };
-        let request = TuneRequest {
-            name: None,
-            n_trials,
-            cells: cells(settings),
-            scoring: settings.monitor.scoring(),
-            failed_cells: FailedCells::default(),
-            max_failures: None,
-            after: AfterTune::Nothing,
-            retrain_seed: first_seed(),
-            settings: written(settings)?,
-            keeping: keeping(Some(search)),
-        };
-        Ok((request, sampler))
+        let Search { n_trials, described, sampler, .. } = Search::new(space, trials, DEFAULT_SEED)?;
+        let (cells, scoring) = (cells(settings.total_folds, 1), settings.monitor.scoring());
+        let request = TuneRequest::new(n_trials, cells, scoring).with_settings(written(settings)?);
+        Ok((request.with_keeping(keeping(Some(described))), sampler))
     }
-}
-
-fn cells(settings: &LearningSettings) -> Vec<Cell> {
-    (0..settings.total_folds).map(|fold| Cell { fold, seed: first_seed() }).collect()
 }
 
 /// Hyperparameters as the plan has them, if the learner can read them.

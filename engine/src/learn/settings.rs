@@ -135,8 +135,8 @@ impl Monitor {
     /// A value of the metric as a number that is better the higher it is.
     pub(crate) fn merit(&self, value: f64) -> f64 {
         match self.0.direction {
-            Direction::HigherIsBetter => value,
             Direction::LowerIsBetter => -value,
+            _ => value,
         }
     }
 

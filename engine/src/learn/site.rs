@@ -9,9 +9,8 @@ use engine_devices::{DeviceKind, Grant, Place, is_worker_process};
 use super::error::LearnError;
 use super::settings::LearningSettings;
 use crate::backend::{BackendName, ComputeDevice};
-use crate::data::{Remainder, Shard};
 use crate::training::checkpoint::RunIdentity;
-use crate::training::parallel::{Exchange, join};
+use crate::training::parallel::{Exchange, Remainder, Shard, join};
 use crate::training::{Kept, parallel};
 
 /// Everything about a run that does not change while it runs and that does not hang on what is trained.

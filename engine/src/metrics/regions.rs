@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::ConfusionCounts;
-use crate::folds::SampleTable;
+use crate::data::SampleTable;
 
 /// Counts of a pass by region.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use super::state_dict::{count_trained, infos};
 
 /// Every architecture and every encoder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Catalogue {
     /// Bands of the images that encoders are counted for.
     pub bands: usize,
@@ -22,6 +23,7 @@ pub struct Catalogue {
 
 /// What an architecture takes of its encoder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ArchitectureInfo {
     /// Its name as smp spells it.
     pub name: &'static str,
@@ -36,6 +38,7 @@ pub struct ArchitectureInfo {
 
 /// What an encoder is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct EncoderInfo {
     /// Its name as smp spells it.
     pub name: &'static str,

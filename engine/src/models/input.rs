@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
-use super::encoders::FeatureSpec;
-use super::error::ModelError;
+#[cfg(feature = "segmentation")]
+use super::{encoders::FeatureSpec, error::ModelError};
 
 /// What an architecture needs of its input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct InputNeeds {
     /// Height and width are multiples of it.
     pub multiple_of: usize,
@@ -16,6 +17,7 @@ pub struct InputNeeds {
     pub batch_at_least: usize,
 }
 
+#[cfg(feature = "segmentation")]
 impl InputNeeds {
     /// Every size, every batch.
     pub(super) const ANY: Self = Self { multiple_of: 1, at_least: 1, batch_at_least: 1 };

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Bool, DType, Int, Tensor, TensorData};
 
+#[cfg(feature = "segmentation")]
 use super::SegmentationModel;
 use super::error::{Mismatch, ModelError};
 use crate::nn::kernels::laid_out;
@@ -38,6 +39,7 @@ pub struct ParameterInfo {
     pub is_trained: bool,
 }
 
+#[cfg(feature = "segmentation")]
 impl SegmentationModel {
     /// Every tensor, in smp's order, `num_batches_tracked` left out.
     pub fn parameter_infos(&self) -> Vec<ParameterInfo> {
@@ -337,7 +339,7 @@ impl ModuleMapper for Loader {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "segmentation"))]
 mod tests {
     use super::*;
     use crate::backend::{BackendName, ComputeDevice};

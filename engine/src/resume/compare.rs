@@ -14,6 +14,7 @@ const SHOWN: usize = 80;
 
 /// One thing that is not what it was.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Difference {
     /// Its name: `settings.max_epochs`.
     pub name: String,

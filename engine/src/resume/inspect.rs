@@ -26,6 +26,7 @@ pub struct Inspection {
 
 /// A record and its place.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Inspected {
     /// Where it begins in the file.
     pub at: u64,
@@ -49,6 +50,7 @@ pub enum Soundness {
 
 /// What became of a job so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct JobState {
     /// `tune`, `cv` or `run`.
     pub level: &'static str,

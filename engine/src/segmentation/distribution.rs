@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::folds::{Division, Fold, SampleTable};
+use crate::data::SampleTable;
+use crate::folds::{Division, Fold};
 
 /// Samples by whether they have a positive pixel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

@@ -10,7 +10,7 @@ use engine_devices::{
     Accelerator, Allocation, AllocationError, DeviceKind, InventoryError, PlacementError, Strategy,
     select_among,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::error::RunError;
@@ -19,19 +19,21 @@ use super::settings::{SegmentationHyperparameters, SegmentationSettings, TestSpl
 use super::trained::TrainedError;
 use super::workload::SegmentationWorkload;
 use crate::backend::{BackendError, BackendName, ComputeDevice};
+use crate::command::CommandError;
 use crate::config::{
-    Command, ConfigError, EngineConfig, HyperparameterError, Trials, WandbConfig, check_hyperparameters,
-    check_space,
+    Command, ConfigError, EngineConfig, HyperparameterError, WandbConfig, check_hyperparameters, check_space,
 };
 use crate::data::fingerprint;
 use crate::engine::{CvRequest, Engine, EngineBuilder, RunRequest, TuneRequest};
 use crate::metrics::{ConfusionCounts, EvaluationCounts};
 use crate::resume::Keeping;
-use crate::seeds::seeds;
-use crate::space::{GridSampler, RandomSampler, SearchSpace, SpaceError};
+use crate::seeds;
+use crate::space::{Search, SearchSpace, SpaceError};
+#[cfg(feature = "wandb")]
 use crate::tracking::{Settings, SettingsError, Wandb};
 use crate::training::checkpoint::{Checkpoint, CheckpointError, State};
 use crate::training::parallel::{self, ExchangeError};
+use crate::workload::Workload;
 
 /// Why a configuration does not make a job.
 #[derive(Debug, Error)]
@@ -83,9 +85,25 @@ pub enum PlanError {
     /// Several devices for one run with a backend or build that can not.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
+    /// A program that can not do the runs.
+    #[error(transparent)]
+    Program(#[from] CommandError),
     /// A `WANDB_…` variable.
+    #[cfg(feature = "wandb")]
     #[error(transparent)]
     Tracking(#[from] SettingsError),
+    /// Tracking that this build does not have.
+    #[error(
+        "{option} is set, but this build has no tracking on {service}: leave it out, or build with feature {feature}"
+    )]
+    NoTracking {
+        /// The option.
+        option: &'static str,
+        /// What it asks for.
+        service: &'static str,
+        /// What brings it.
+        feature: &'static str,
+    },
     /// There is no search space.
     #[error("there is no search space: give a file with a table `hyperparameters` by --hpconfig")]
     NoSearchSpace,
@@ -112,7 +130,6 @@ pub struct TuneJob {
 /// # Errors
 /// [`PlanError`] for a backend that is not in this build, devices and strategies that are not there.
 pub fn builder(config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
-    let accelerator: Accelerator = config.device.accelerator.parse()?;
     let strategy: Strategy = config.device.strategy.parse()?;
     let nodes = config.device.num_nodes;
     if nodes > 1 && Allocation::from_env()?.is_none() {
@@ -122,27 +139,67 @@ pub fn builder(config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
     if trains_together(config, strategy) {
         parallel::available(backend.unwrap_or(BackendName::Tch))?;
     }
-    let builder = Engine::builder(SegmentationWorkload)
+    builder_for(config, SegmentationWorkload, &supported(backend))
+}
+
+/// An engine for a workload that computes on these kinds of device, with all else as a configuration wants it.
+pub(crate) fn builder_for(
+    config: &EngineConfig,
+    workload: impl Workload,
+    supported: &[DeviceKind],
+) -> Result<EngineBuilder, PlanError> {
+    let accelerator: Accelerator = config.device.accelerator.parse()?;
+    let strategy: Strategy = config.device.strategy.parse()?;
+    let nodes = config.device.num_nodes;
+    let builder = Engine::builder(workload)
         .process_workers()
         .artifact_dir(&config.artifact_dir)
         .accelerator(accelerator)
         .devices(config.device.devices.iter().cloned())
-        .supported(supported(backend))
+        .supported(supported.iter().copied())
         .strategy(strategy)
         .num_nodes(nodes)
         .runs_per_device(config.device.runs_per_device)
         .lock_dir(&config.device.lock_dir)
         .progress_timeout(config.device.progress_timeout)
         .stop_within(config.device.stop_within);
-    let builder = if config.tensorboard { builder.tensorboard() } else { builder };
+    with_wandb(with_tensorboard(builder, config)?, config)
+}
+
+#[cfg(feature = "tensorboard")]
+#[expect(clippy::unnecessary_wraps, reason = "a build without has an error to tell")]
+fn with_tensorboard(builder: EngineBuilder, config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
+    Ok(if config.tensorboard { builder.tensorboard() } else { builder })
+}
+
+#[cfg(not(feature = "tensorboard"))]
+fn with_tensorboard(builder: EngineBuilder, config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
+    if config.tensorboard {
+        let (option, feature) = ("tensorboard", "tensorboard");
+        return Err(PlanError::NoTracking { option, service: "TensorBoard", feature });
+    }
+    Ok(builder)
+}
+
+#[cfg(feature = "wandb")]
+fn with_wandb(builder: EngineBuilder, config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
     Ok(match wandb(&config.wandb, &|name| std::env::var(name).ok())? {
         Some(wandb) => builder.wandb(wandb),
         None => builder,
     })
 }
 
+#[cfg(not(feature = "wandb"))]
+fn with_wandb(builder: EngineBuilder, config: &EngineConfig) -> Result<EngineBuilder, PlanError> {
+    if is_tracked(&config.wandb, &|name| std::env::var(name).ok()) {
+        return Err(PlanError::NoTracking { option: "wandb-project", service: "W&B", feature: "wandb" });
+    }
+    Ok(builder)
+}
+
 /// W&B as a configuration wants it, if it names entity or project and the other is known too. An option goes before its
 /// `WANDB_…` variable.
+#[cfg(feature = "wandb")]
 fn wandb(
     config: &WandbConfig,
     lookup: &dyn Fn(&str) -> Option<String>,
@@ -309,8 +366,7 @@ pub fn cv(config: &EngineConfig) -> Result<CvRequest, PlanError> {
 /// [`PlanError`] for anything that would end one of the runs before its first step, in any configuration.
 pub fn tune(config: &EngineConfig) -> Result<TuneJob, PlanError> {
     let scoring = scoring(config)?;
-    let path = config.tune.hpconfig.as_deref().ok_or(PlanError::NoSearchSpace)?;
-    let space = check_space(SearchSpace::load(path)?.with_constants(&config.given_hyperparameters))?;
+    let space = check_space(search_space(config)?.with_constants(&config.given_hyperparameters))?;
     let corners =
         space.corners().iter().map(check_hyperparameters).collect::<Result<Vec<_>, HyperparameterError>>()?;
     let mut scopes = fold_scopes(config);
@@ -318,25 +374,7 @@ pub fn tune(config: &EngineConfig) -> Result<TuneJob, PlanError> {
         scopes.push(Scope::WholeThenTest);
     }
     preflight(&config.settings, &corners, &scopes)?;
-    let (n_trials, warning) = match config.tune.n_trials {
-        Trials::Grid => (space.limit(u32::MAX), None),
-        Trials::Count(asked) => {
-            let held = space.limit(asked);
-            let fewer =
-                format!("{asked} trials were asked for, but the search space holds {held}: {held} are run");
-            (held, (held < asked).then_some(fewer))
-        }
-    };
-    let search = match config.tune.n_trials {
-        Trials::Grid => json!({ "kind": "grid", "space": space.described() }),
-        Trials::Count(_) => {
-            json!({ "kind": "random", "space": space.described(), "seed": config.random_seed })
-        }
-    };
-    let sampler: Box<dyn Sampler> = match config.tune.n_trials {
-        Trials::Grid => Box::new(GridSampler::new(space)?),
-        Trials::Count(_) => Box::new(RandomSampler::new(space, config.random_seed)),
-    };
+    let Search { n_trials, described, sampler, warning } = search(config, space)?;
     let request = TuneRequest {
         name: config.name.clone(),
         n_trials,
@@ -344,12 +382,28 @@ pub fn tune(config: &EngineConfig) -> Result<TuneJob, PlanError> {
         scoring,
         failed_cells: config.cv.failed_cells,
         max_failures: config.cv.max_failures,
-        after: if config.tune.retrain_and_test { AfterTune::RetrainAndTest } else { AfterTune::Nothing },
+        after: after_tune(config),
         retrain_seed: config.random_seed,
         settings: settings(config)?,
-        keeping: keeping(config, &corners, Some(search))?,
+        keeping: keeping(config, &corners, Some(described))?,
     };
     Ok(TuneJob { request, sampler, warning })
+}
+
+/// The search space that a tune is given.
+pub(crate) fn search_space(config: &EngineConfig) -> Result<SearchSpace, PlanError> {
+    let path = config.tune.hpconfig.as_deref().ok_or(PlanError::NoSearchSpace)?;
+    Ok(SearchSpace::load(path)?)
+}
+
+/// The search that a configuration asks for.
+pub(crate) fn search(config: &EngineConfig, space: SearchSpace) -> Result<Search, PlanError> {
+    Ok(Search::new(space, config.tune.n_trials, config.random_seed)?)
+}
+
+/// What follows the last cv of a tune.
+pub(crate) fn after_tune(config: &EngineConfig) -> AfterTune {
+    if config.tune.retrain_and_test { AfterTune::RetrainAndTest } else { AfterTune::Nothing }
 }
 
 /// How a job is kept: what its data, its first weights and its search are, and which settings may be others when it is resumed.
@@ -360,11 +414,11 @@ fn keeping(
 ) -> Result<Keeping, PlanError> {
     let data = fingerprint(&config.settings.train_data_dir).map_err(RunError::from)?;
     let weights = super::weights::fingerprint(&config.settings, hyperparameters)?;
-    let facts = [("data", Some(data)), ("weights", weights), ("search", search)];
+    let facts = facts([("data", Some(data)), ("weights", weights), ("search", search)]);
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     Ok(Keeping {
         resume: config.resume,
-        facts: facts.into_iter().filter_map(|(name, fact)| Some((name.to_owned(), fact?))).collect(),
+        facts,
         may_grow: names(&["max_epochs"]),
         // The data may lie elsewhere: that they are the same is a fact of its own.
         may_change: names(&[
@@ -375,6 +429,11 @@ fn keeping(
             "checkpoint_every_n_steps",
         ]),
     })
+}
+
+/// Facts by name, those that there are.
+pub(crate) fn facts<const N: usize>(named: [(&str, Option<Value>); N]) -> Map<String, Value> {
+    named.into_iter().filter_map(|(name, fact)| Some((name.to_owned(), fact?))).collect()
 }
 
 /// How the score is made, of metrics that every run has at its end.
@@ -393,13 +452,9 @@ fn scoring(config: &EngineConfig) -> Result<Scoring, PlanError> {
     }
 }
 
-/// Every fold with every seed: all folds of the first seed first, so that a first picture comes early.
-fn cells(config: &EngineConfig) -> Vec<Cell> {
-    let folds = config.folds_used();
-    seeds(config.cv.n_randoms as usize)
-        .into_iter()
-        .flat_map(|seed| (0..folds).map(move |fold| Cell { fold, seed }))
-        .collect()
+/// Every fold with every seed.
+pub(crate) fn cells(config: &EngineConfig) -> Vec<Cell> {
+    seeds::cells(config.folds_used(), config.cv.n_randoms as usize)
 }
 
 fn fold_scopes(config: &EngineConfig) -> Vec<Scope> {
@@ -430,7 +485,7 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "wandb"))]
 mod tests {
     use std::time::Duration;
 

@@ -66,6 +66,6 @@ mod workload;
 
 pub use error::RunError;
 pub use preflight::{Scope, preflight};
-pub use settings::{FoldMethod, SegmentationHyperparameters, SegmentationSettings, TestSplit};
+pub use settings::{SegmentationHyperparameters, SegmentationSettings, TestSplit};
 pub use trained::{Trained, TrainedError};
 pub use workload::SegmentationWorkload;

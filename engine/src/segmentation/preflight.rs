@@ -10,8 +10,7 @@ use super::error::RunError;
 use super::recipe;
 use super::settings::{SegmentationHyperparameters, SegmentationSettings};
 use crate::augment::Pipeline;
-use crate::data::DataFolder;
-use crate::folds::{divide, divide_without_folds};
+use crate::data::{DataFolder, divide, divide_without_folds};
 use crate::models::SegmentationModel;
 use crate::training::checkpoint::Checkpoint;
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::folds::FoldMethod;
 use crate::learn::{LearningSettings, Monitor};
 use crate::loss::LossFormula;
 use crate::nn::Precision;
@@ -21,23 +22,28 @@ pub enum TestSplit {
     Sample(Vec<String>),
 }
 
-/// How the rest is divided into train and validation.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FoldMethod {
-    /// Consecutive blocks.
-    #[default]
-    Kfold,
-    /// Stratified random splits, 10 % validation.
-    Shuffle,
-    /// Stratified folds.
-    Stratified,
-    /// Random splits by region, 20 % of the regions.
-    Region,
-    /// Stratified folds by region.
-    RegionStratified,
-    /// Train and validate on everything.
-    None,
+/// A fold method where groups are regions: `region`, `region-stratified`.
+pub(crate) mod by_region {
+    use serde::de::{Deserializer, Error};
+    use serde::{Deserialize, Serializer};
+
+    use crate::folds::FoldMethod;
+
+    const NOUN: &str = "region";
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
+    pub(super) fn serialize<S: Serializer>(method: &FoldMethod, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&method.name(NOUN))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<FoldMethod, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let known = FoldMethod::ALL.into_iter().find(|method| method.name(NOUN) == name);
+        known.ok_or_else(|| {
+            let names: Vec<String> = FoldMethod::ALL.iter().map(|method| method.name(NOUN)).collect();
+            Error::custom(format!("there is no fold method {name:?}; there are {}", names.join(", ")))
+        })
+    }
 }
 
 /// Settings of a segmentation run, serialised into `RunPlan::settings`.
@@ -47,7 +53,8 @@ pub struct SegmentationSettings {
     pub train_data_dir: PathBuf,
     /// Held-out test set.
     pub test_split: Option<TestSplit>,
-    /// Fold method.
+    /// How the rest is divided into train and validation; the groups are the regions, and it is written so.
+    #[serde(with = "by_region")]
     pub fold_method: FoldMethod,
     /// Number of folds the data are divided into.
     pub total_folds: u32,

@@ -9,8 +9,8 @@ use super::distribution::Distribution;
 use super::error::RunError;
 use super::figures::{put_json, warn};
 use super::setup::Setup;
-use crate::data::DataFolder;
-use crate::folds::{Division, divide_without_folds, folds};
+use crate::data::{DataFolder, divide_without_folds};
+use crate::folds::Division;
 use crate::workload::FigureTeller;
 
 #[cfg(feature = "plots")]
@@ -35,7 +35,8 @@ impl Beginning {
         let (fold, all) = match setup.site.plan.task {
             RunTask::Fit => {
                 let rest = divide_without_folds(table, settings).map_err(refused)?.train;
-                let all = folds(table, &rest, settings.fold_method, settings.total_folds).map_err(refused)?;
+                let all = table.by_region().folds_of(&rest, settings.fold_method, settings.total_folds);
+                let all = all.map_err(|source| refused(source.into()))?;
                 (Some(setup.site.plan.cell.fold), all)
             }
             RunTask::FitAndTest | RunTask::Test { .. } => (None, Vec::new()),

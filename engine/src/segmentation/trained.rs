@@ -61,6 +61,7 @@ pub enum TrainedError {
 
 /// The checkpoints a folder stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Trained {
     /// Folders of the checkpoints, at least one; of a cv in the order of its table.
     pub checkpoints: Vec<PathBuf>,

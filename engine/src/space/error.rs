@@ -172,6 +172,12 @@ pub enum DistributionError {
         /// What it is.
         kind: &'static str,
     },
+    /// A value from code that JSON has no form for.
+    #[error("a value is not JSON: {message}")]
+    NotSerialisable {
+        /// What serde says.
+        message: String,
+    },
     /// A date, or a float that is not finite.
     #[error("a value is or holds a date or a number that is not finite; use a text or a finite number")]
     NotJson,

@@ -1,28 +1,36 @@
 //! Search spaces: what a tune tries.
 //!
 //! A [`SearchSpace`] is read from the top-level table `hyperparameters` of a TOML or YAML file, in the order of the
-//! file, or built by an app. [`RandomSampler`] and [`GridSampler`] draw configurations from it. Names and values mean
+//! file, or written in code: [`SearchSpace::builder`]. [`RandomSampler`] and [`GridSampler`] draw configurations from it. Names and values mean
 //! nothing here: what a workload makes of them is the workload's.
 //!
 //! 1. A space is never empty and its distributions are valid: both are checked when it is made.
 //! 2. The configuration of a trial depends on the space, the seed and the trial alone, on any machine and with any
 //!    version of a dependency: resuming rests on it.
 
+mod builder;
 mod distribution;
 mod error;
 mod parse;
 mod sampler;
+mod search;
 
 use std::path::{Path, PathBuf};
 
+pub use builder::SpaceBuilder;
 pub use distribution::Distribution;
 pub use error::{DistributionError, SpaceError};
 pub use sampler::{DEFAULT_SEED, GridSampler, RandomSampler};
+pub(crate) use search::Search;
+pub use search::Trials;
 
 use engine_actors::plan::Hyperparameters;
 
+use crate::config::document::snake;
+
 /// One hyperparameter and what it can be.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Parameter {
     /// Name, with underscores for hyphens.
     pub name: String,
@@ -30,6 +38,13 @@ pub struct Parameter {
     pub distribution: Distribution,
     /// Line in the file the space was read from, from 1, where the parser knows it.
     pub line: Option<usize>,
+}
+
+impl Parameter {
+    /// One that stands in no file.
+    fn new(name: &str, distribution: Distribution) -> Self {
+        Self { name: snake(name), distribution, line: None }
+    }
 }
 
 /// Hyperparameters with their distributions.
@@ -49,15 +64,18 @@ impl SearchSpace {
         parse::load(path)
     }
 
+    /// A space written in code, hyperparameter by hyperparameter.
+    pub fn builder() -> SpaceBuilder {
+        SpaceBuilder::default()
+    }
+
     /// A space from names and distributions.
     ///
     /// # Errors
     /// [`SpaceError`] if there are none, a name is there twice, or a distribution is not valid.
     pub fn new(parameters: impl IntoIterator<Item = (String, Distribution)>) -> Result<Self, SpaceError> {
-        let parameters = parameters.into_iter().map(|(name, distribution)| {
-            let name = name.replace('-', "_");
-            Parameter { name, distribution, line: None }
-        });
+        let parameters =
+            parameters.into_iter().map(|(name, distribution)| Parameter::new(&name, distribution));
         Self::checked(parameters.collect(), None)
     }
 

@@ -3,17 +3,18 @@
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use engine_actors::plan::RunPlan;
 use engine_actors::ports::{Tracker, TrackerFactory};
 use engine_actors::system::ActorSystem;
-use engine_tracking::wandb::uploader::{Progress, Unfinished};
+use engine_tracking::upload::{Progress, Unfinished};
 
-use super::entries::EntryWriter;
 use super::job_book::{JobBook, JobFacts};
+#[cfg(feature = "tensorboard")]
 use super::tensorboard::TensorBoard;
-use super::wandb::{Link, Wandb, WandbTracker};
+#[cfg(feature = "wandb")]
+use super::wandb::{Online, Wandb};
 
 /// Makes a further back end of a run.
 type FurtherTracker = dyn Fn(&RunPlan) -> Box<dyn Tracker> + Send + Sync;
@@ -21,7 +22,9 @@ type FurtherTracker = dyn Fn(&RunPlan) -> Box<dyn Tracker> + Send + Sync;
 /// What is asked for.
 #[derive(Default)]
 pub(crate) struct TrackingPlan {
+    #[cfg(feature = "wandb")]
     pub(crate) wandb: Option<Wandb>,
+    #[cfg(feature = "tensorboard")]
     pub(crate) tensorboard: bool,
     pub(crate) further: Vec<Arc<FurtherTracker>>,
 }
@@ -29,40 +32,47 @@ pub(crate) struct TrackingPlan {
 /// What an engine tracks with.
 pub(crate) struct Tracking {
     plan: Arc<TrackingPlan>,
-    link: Option<Arc<Link>>,
+    #[cfg(feature = "wandb")]
+    online: Online,
     jobs: JobBook,
-    entries: Mutex<Option<EntryWriter>>,
-    note: Option<String>,
 }
 
 impl fmt::Debug for Tracking {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Tracking").field("note", &self.note).finish_non_exhaustive()
+        out.debug_struct("Tracking").field("note", &self.note()).finish_non_exhaustive()
     }
 }
 
+/// Without W&B there is nothing to begin beforehand, to say or to wait for.
+#[cfg_attr(not(feature = "wandb"), expect(clippy::unused_self, reason = "what W&B alone does"))]
 impl Tracking {
     /// Gets everything ready; nothing is written. `lookup` reads an environment variable.
+    #[cfg_attr(not(feature = "wandb"), expect(unused_mut, unused_variables, reason = "what W&B alone takes"))]
     pub(crate) fn start(
         mut plan: TrackingPlan,
         artifact_dir: &Path,
         lookup: &dyn Fn(&str) -> Option<String>,
     ) -> Self {
-        let (link, note) = match plan.wandb.take() {
-            Some(wandb) => Link::start(wandb, artifact_dir, lookup),
-            None => (None, None),
-        };
-        Self { plan: Arc::new(plan), link, jobs: JobBook::default(), entries: Mutex::new(None), note }
+        Self {
+            #[cfg(feature = "wandb")]
+            online: Online::start(plan.wandb.take(), artifact_dir, lookup),
+            plan: Arc::new(plan),
+            jobs: JobBook::default(),
+        }
     }
 
     /// Makes the back ends of a run that it has besides its files.
     pub(crate) fn factory(&self) -> Arc<TrackerFactory> {
-        let (plan, link, jobs) = (Arc::clone(&self.plan), self.link.clone(), self.jobs.clone());
+        let plan = Arc::clone(&self.plan);
+        #[cfg(feature = "wandb")]
+        let online = self.online.maker();
+        #[cfg(feature = "tensorboard")]
+        let jobs = self.jobs.clone();
         Arc::new(move |run: &RunPlan| {
             let mut all: Vec<Box<dyn Tracker>> = Vec::new();
-            if let Some(link) = &link {
-                all.push(Box::new(WandbTracker::new(Arc::clone(link))));
-            }
+            #[cfg(feature = "wandb")]
+            all.extend(online());
+            #[cfg(feature = "tensorboard")]
             if plan.tensorboard {
                 all.push(Box::new(TensorBoard::new(jobs.of_run(run))));
             }
@@ -72,25 +82,18 @@ impl Tracking {
     }
 
     /// Listens to the actors, before their first job.
+    #[cfg_attr(not(feature = "wandb"), expect(unused_variables, reason = "what W&B alone takes"))]
     pub(crate) fn listen(&mut self, system: &ActorSystem) {
-        let Some(link) = &self.link else { return };
-        link.publish_on(system.bus());
-        match EntryWriter::start(Arc::clone(link), self.jobs.clone(), system.subscribe()) {
-            Ok(writer) => self.entries = Mutex::new(Some(writer)),
-            Err(error) => {
-                let told =
-                    format!("cvs and tunes get no entry of their own on W&B: no thread for it ({error})");
-                self.note = Some(match self.note.take() {
-                    Some(note) => format!("{note}; {told}"),
-                    None => told,
-                });
-            }
-        }
+        #[cfg(feature = "wandb")]
+        self.online.listen(system, &self.jobs);
     }
 
     /// What the user should know beforehand.
     pub(crate) fn note(&self) -> Option<String> {
-        self.note.clone()
+        #[cfg(feature = "wandb")]
+        return self.online.note();
+        #[cfg(not(feature = "wandb"))]
+        None
     }
 
     /// Remembers what a cv or tune is to do, before it starts.
@@ -99,11 +102,11 @@ impl Tracking {
     }
 
     /// Ends everything; the actors must be down. A second call gives nothing.
+    #[cfg_attr(not(feature = "wandb"), expect(unused_variables, reason = "what W&B alone takes"))]
     pub(crate) fn close(&self, tell: &mut dyn FnMut(&[Progress]) -> ControlFlow<()>) -> Vec<Unfinished> {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if entries.is_some_and(|writer| !writer.end()) {
-            tracing::error!("the thread that writes the entries of cvs and tunes panicked");
-        }
-        self.link.as_ref().map_or_else(Vec::new, |link| link.close(tell))
+        #[cfg(feature = "wandb")]
+        return self.online.close(tell);
+        #[cfg(not(feature = "wandb"))]
+        Vec::new()
     }
 }

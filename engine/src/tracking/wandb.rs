@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod header;
+mod online;
 mod repeats;
 mod tracker;
 
@@ -14,16 +15,20 @@ use std::time::Duration;
 use engine_actors::bus::EventBus;
 use engine_actors::events::Event;
 use engine_actors::ports::RunLine;
+use engine_tracking::upload::{Progress, Unfinished};
 use engine_tracking::wandb::key::{Key, find_key};
 use engine_tracking::wandb::run::RunJournal;
 use engine_tracking::wandb::settings::{Mode, Settings};
-use engine_tracking::wandb::uploader::{Hearer, Progress, Unfinished, UploadEvent, Uploader};
+use engine_tracking::wandb::uploader::{Hearer, UploadEvent, Uploader};
 
+use super::LogModel;
 use super::live::{LiveLock, Mark};
 pub(super) use header::EntryLabel;
 use header::Filing;
+pub(super) use online::Online;
 use repeats::Repeats;
-pub(super) use tracker::{WandbTracker, exit_code};
+use tracker::WandbTracker;
+pub(super) use tracker::exit_code;
 
 /// Time to send what is left when the work is done, unless told otherwise.
 const FINISH_WITHIN: Duration = Duration::from_secs(60);
@@ -31,19 +36,6 @@ const FINISH_WITHIN: Duration = Duration::from_secs(60);
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// The back end, in events and warnings.
 pub(super) const NAME: &str = "wandb";
-
-/// Which checkpoints are kept on W&B, as versions of the artifact `model-{run_id}`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LogModel {
-    /// None.
-    #[default]
-    None,
-    /// The best of each run, at its end.
-    Best,
-    /// Each as it is written but `last`, which is kept once, at the end.
-    All,
-}
 
 /// Tracking on Weights & Biases, for [`EngineBuilder::wandb`](crate::EngineBuilder::wandb).
 ///

@@ -19,15 +19,19 @@ const HEADER_ALIGNMENT: usize = 8;
 pub enum TensorFileError {
     /// The bytes are no safetensors file, or a shape does not fit its values.
     #[error("not a whole safetensors file: {0}")]
-    Format(#[from] SafeTensorError),
+    Format(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A tensor has another type than expected.
-    #[error("tensor `{name}` is {found:?}, expected 32-bit floats")]
+    #[error("tensor `{name}` is {found}, expected 32-bit floats")]
     Type {
         /// The tensor.
         name: String,
         /// Its type in the file.
-        found: Dtype,
+        found: String,
     },
+}
+
+fn not_whole(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> TensorFileError {
+    TensorFileError::Format(error.into())
 }
 
 /// Lays tensors out as safetensors bytes.
@@ -43,8 +47,9 @@ pub fn encode_tensors(tensors: &[NamedTensor]) -> Result<Vec<u8>, TensorFileErro
         .iter()
         .zip(&bytes)
         .map(|(tensor, data)| Ok((&tensor.name, TensorView::new(Dtype::F32, tensor.shape.clone(), data)?)))
-        .collect::<Result<Vec<_>, SafeTensorError>>()?;
-    Ok(safetensors::serialize(views, Some(written_by()))?)
+        .collect::<Result<Vec<_>, SafeTensorError>>()
+        .map_err(not_whole)?;
+    safetensors::serialize(views, Some(written_by())).map_err(not_whole)
 }
 
 /// Tensors laid out as a safetensors file that is still to be written.
@@ -84,8 +89,8 @@ impl TensorFile {
             let data_offsets = place(size_of_val(tensor.values.as_slice()));
             (tensor.name.clone(), TensorInfo { dtype: Dtype::F32, shape: tensor.shape.clone(), data_offsets })
         }));
-        let metadata = Metadata::new(Some(written_by()), infos)?;
-        let mut json = serde_json::to_vec(&metadata).map_err(SafeTensorError::from)?;
+        let metadata = Metadata::new(Some(written_by()), infos).map_err(not_whole)?;
+        let mut json = serde_json::to_vec(&metadata).map_err(not_whole)?;
         json.resize(json.len().next_multiple_of(HEADER_ALIGNMENT), b' ');
         let mut header = (json.len() as u64).to_le_bytes().to_vec();
         header.append(&mut json);
@@ -121,12 +126,15 @@ fn written_by() -> HashMap<String, String> {
 /// # Errors
 /// [`TensorFileError`] if the bytes are cut or damaged, or a tensor is not of 32-bit floats.
 pub fn decode_tensors(bytes: &[u8]) -> Result<Vec<NamedTensor>, TensorFileError> {
-    let file = SafeTensors::deserialize(bytes)?;
+    let file = SafeTensors::deserialize(bytes).map_err(not_whole)?;
     let mut tensors = file
         .iter()
         .map(|(name, view)| {
             if view.dtype() != Dtype::F32 {
-                return Err(TensorFileError::Type { name: name.to_owned(), found: view.dtype() });
+                return Err(TensorFileError::Type {
+                    name: name.to_owned(),
+                    found: format!("{:?}", view.dtype()),
+                });
             }
             let (quads, _) = view.data().as_chunks::<4>();
             let values = quads.iter().map(|quad| f32::from_le_bytes(*quad)).collect();

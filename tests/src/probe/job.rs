@@ -10,8 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use engine::{
-    AfterTune, Cell, CvRequest, Engine, Event, EventStream, FailedCells, Hyperparameters, JobError,
-    RunRequest, RunTask, Sampler, Scoring, TuneRequest,
+    Cell, CvRequest, Engine, Event, EventStream, FailedCells, Hyperparameters, JobError, RunRequest, Sampler,
+    Scoring, TuneRequest,
 };
 use engine_devices::RunsPerDevice;
 use serde::{Deserialize, Serialize};
@@ -170,42 +170,22 @@ fn scoring() -> Result<Scoring, ProbeError> {
 }
 
 fn run_request(job: &Job) -> Result<RunRequest, ProbeError> {
-    Ok(RunRequest {
-        name: Some(NAME.into()),
-        cell: *job.cells.first().ok_or("a job needs a cell")?,
-        task: RunTask::Fit,
-        hyperparameters: first_configuration(job)?,
-        settings: Value::Null,
-        keeping: engine::resume::Keeping::default(),
-    })
+    let cell = *job.cells.first().ok_or("a job needs a cell")?;
+    Ok(RunRequest::new(cell).with_name(NAME).with_hyperparameters(first_configuration(job)?))
 }
 
 fn cv_request(job: &Job) -> Result<CvRequest, ProbeError> {
-    Ok(CvRequest {
-        name: Some(NAME.into()),
-        cells: job.cells.clone(),
-        hyperparameters: first_configuration(job)?,
-        scoring: scoring()?,
-        failed_cells: FailedCells::Ignore,
-        max_failures: None,
-        settings: Value::Null,
-        keeping: engine::resume::Keeping::default(),
-    })
+    Ok(CvRequest::new(job.cells.clone(), scoring()?)
+        .with_name(NAME)
+        .with_hyperparameters(first_configuration(job)?)
+        .with_failed_cells(FailedCells::Ignore))
 }
 
 fn tune(engine: &Engine, job: &Job) -> Result<engine::TuneOutcome, ProbeError> {
-    let request = TuneRequest {
-        name: Some(NAME.into()),
-        n_trials: u32::try_from(job.configurations.len())?,
-        cells: job.cells.clone(),
-        scoring: scoring()?,
-        failed_cells: FailedCells::Ignore,
-        max_failures: None,
-        after: AfterTune::Nothing,
-        retrain_seed: 42,
-        settings: Value::Null,
-        keeping: engine::resume::Keeping::default(),
-    };
+    let trials = u32::try_from(job.configurations.len())?;
+    let request = TuneRequest::new(trials, job.cells.clone(), scoring()?)
+        .with_name(NAME)
+        .with_failed_cells(FailedCells::Ignore);
     let sampler = Listed { left: job.configurations.iter().cloned().collect() };
     Ok(engine.tune(request, Box::new(sampler))?.wait()?)
 }

@@ -6,9 +6,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use engine::data::DataFolder;
-use engine::folds::divide;
-use engine::segmentation::{FoldMethod, SegmentationSettings, SegmentationWorkload, TestSplit};
+use engine::data::{DataFolder, divide};
+use engine::segmentation::{SegmentationSettings, SegmentationWorkload, TestSplit};
 use engine::training::checkpoint::State;
 use engine::workload::{RunContext, Workload};
 use engine_actors::outcome::{Cause, Failure};
@@ -115,7 +114,7 @@ fn division(order: &RunOrder) -> (usize, usize, BTreeSet<String>) {
 fn run_of_two() {
     let ground = Ground::new(20);
     let mut order = order_on(&ground, "two", 1);
-    set(&mut order, "fold_method", json!(FoldMethod::Region));
+    set(&mut order, "fold_method", json!("region"));
     let (train, val, regions) = division(&order);
     assert!(train % 2 == 1 && val % 2 == 1, "{train} and {val} samples divide evenly, which tests less");
     let told = by_two(&order, None);

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use engine::config::Trials;
 use engine::learn::LearningSettings;
-use engine::space::{Distribution, SearchSpace};
+use engine::space::{SearchSpace, Trials};
 use engine::{Accelerator, Cause, CvOutcome, CvRequest, Engine, EngineBuilder, Status, Strategy};
 use engine_tests::same::assert_same;
 use serde_json::{Value, json};
@@ -28,7 +27,7 @@ fn on_one_device(folder: &Path) -> EngineBuilder {
 
 fn cv_request(settings: &LearningSettings, hyperparameters: &Value) -> CvRequest {
     let request = learning().cv(settings, hyperparameters).unwrap();
-    CvRequest { name: Some("c".into()), ..request }
+    request.with_name("c")
 }
 
 fn cv(builder: EngineBuilder, settings: &LearningSettings, hyperparameters: &Value) -> CvOutcome {
@@ -75,9 +74,8 @@ fn refused() {
     };
     says(learning.train(&settings(1), &wrong).unwrap_err());
     says(learning.cv(&settings(1), &wrong).unwrap_err());
-    let rates = Distribution::Choice(vec![json!(1e-3), json!("fast")]);
-    let space = [("learning_rate".to_owned(), rates), ("width".to_owned(), Distribution::Constant(json!(8)))];
-    let space = SearchSpace::new(space).unwrap();
+    let space = SearchSpace::builder().choice("learning_rate", [json!(1e-3), json!("fast")]);
+    let space = space.constant("width", 8).build().unwrap();
     says(learning.tune(&settings(1), space, Trials::Grid).map(|_| ()).unwrap_err());
 }
 
@@ -89,9 +87,8 @@ fn tune() {
         .process_workers()
         .build()
         .unwrap();
-    let rates = Distribution::Choice(vec![json!(1e-6), json!(0.02)]);
-    let space = [("learning_rate".to_owned(), rates), ("width".to_owned(), Distribution::Constant(json!(8)))];
-    let space = SearchSpace::new(space).unwrap();
+    let space = SearchSpace::builder().choice("learning_rate", [1e-6, 0.02]).constant("width", 8);
+    let space = space.build().unwrap();
     let settings = LearningSettings { monitor: "val/accuracy".parse().unwrap(), ..settings(6) };
     let (request, sampler) = learning().tune(&settings, space, Trials::Grid).unwrap();
     let outcome = engine.tune(request, sampler).unwrap().wait().unwrap();

@@ -10,7 +10,7 @@ use super::api::Api;
 use super::folder::RunFolder;
 use super::log::Position;
 use super::run::Growth;
-use super::uploader::Progress;
+use crate::upload::Progress;
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

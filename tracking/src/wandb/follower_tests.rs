@@ -18,8 +18,9 @@ use super::run::{ArtifactFiles, RunHeader, RunJournal, Severity, Stream};
 use super::settings::{Mode, Pace, Resume, Settings};
 use super::sync::{SyncError, Synced, forget, sync};
 use super::testing::PythonServer;
-use super::uploader::{Hearer, Unfinished, UploadEvent, Uploader};
+use super::uploader::{Hearer, UploadEvent, Uploader};
 use crate::metric::MetricPoint;
+use crate::upload::Unfinished;
 
 const KEY: &str = "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk";
 /// Far beyond what a busy machine takes.

@@ -4,17 +4,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-/// Whether runs are sent while they run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Mode {
-    /// Written to the run's folder and sent from there.
-    Online,
-    /// Written to the run's folder; `engine sync` or `wandb sync` sends it.
-    Offline,
-    /// Nothing is written.
-    Disabled,
-}
+pub use crate::upload::Mode;
 
 /// What a run whose id the server knows already does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use super::folder::RunFolder;
 use super::follower::{Gates, Outcome, Target, WithoutEnd, Work, follow};
 use super::key::Key;
 use super::settings::Settings;
-use super::uploader::Progress;
+use crate::upload::Progress;
 
 /// How long something may be wrong without anything going right, until it is left for another day.
 const PATIENCE: Duration = Duration::from_secs(300);

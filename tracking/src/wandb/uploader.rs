@@ -29,6 +29,7 @@ use super::log::{Found, LogReader};
 use super::record::Kind;
 use super::run::Growth;
 use super::settings::Settings;
+use crate::upload::{Progress, Unfinished};
 
 /// Runs that grow and hold a request in memory at once.
 const LIVE_AT_ONCE: usize = 64;
@@ -58,30 +59,6 @@ pub enum UploadEvent {
 
 /// Hears of one run.
 pub type Hearer = Box<dyn Fn(UploadEvent) + Send + Sync>;
-
-/// How far a run is sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Progress {
-    /// Id of the run.
-    pub run_id: String,
-    /// Bytes of its journal that are not sent yet.
-    pub bytes_behind: u64,
-    /// Rows read from the journal and not acknowledged.
-    pub rows_behind: u64,
-    /// What is wrong at the moment.
-    pub trouble: Option<String>,
-}
-
-/// A run that is not sent to its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unfinished {
-    /// Its folder, under the name it has now: `offline-run-…`.
-    pub folder: PathBuf,
-    /// Rows of its journal that the server has not acknowledged.
-    pub rows_left: u64,
-    /// Why.
-    pub reason: String,
-}
 
 /// Why there is no uploader.
 #[derive(Debug, thiserror::Error)]

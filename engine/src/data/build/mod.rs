@@ -65,6 +65,7 @@ pub struct BuildRequest {
 
 /// What was built.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct BuildReport {
     /// The folder.
     pub path: PathBuf,
@@ -92,6 +93,7 @@ pub struct BuildReport {
 
 /// How far building is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BuildProgress {
     /// Pairs that are finished.
     pub done: usize,

@@ -16,8 +16,8 @@ pub use epoch::EpochIter;
 
 use super::error::DataError;
 use super::folder::{DataFolder, Sample};
-use super::shard::{Shard, rows_of_epoch};
 use crate::augment::{self, Pipeline, Symmetry};
+use crate::training::parallel::{Shard, rows_of_epoch};
 use crew::Crew;
 use epoch::Plan;
 

@@ -102,6 +102,7 @@ impl SynthConfig {
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct SynthReport {
     /// The folder.
     pub path: PathBuf,

@@ -1,5 +1,5 @@
 use engine_actors::journal::{JOURNAL, JobRecord, PlannedRun, encode};
-use engine_actors::outcome::{Cause, Failure, RunOutcome};
+use engine_actors::outcome::{Cause, Failure};
 use engine_actors::plan::{Cell, FailedCells, Hyperparameters, TunePlan};
 use engine_tracking::journal::{Durability, JournalWriter};
 
@@ -42,21 +42,12 @@ fn failure() -> Failure {
 }
 
 fn ended(run_id: &str, status: Status) -> Record {
-    Record::RunEnded(Box::new(RunOutcome {
-        run_name: run_id.into(),
-        run_id: run_id.into(),
-        run_dir: run_id.into(),
-        cell: cell(0),
-        status,
-        failure: (status == Status::Failed).then(failure),
-        attempts: 1,
-        device: None,
-        peak_memory_bytes: None,
-        peak_device_memory_bytes: None,
-        duration_secs: 1.0,
-        metrics: std::collections::BTreeMap::new(),
-        checkpoint: None,
-    }))
+    let outcome = serde_json::json!({
+        "run_name": run_id, "run_id": run_id, "run_dir": run_id, "cell": cell(0), "status": status,
+        "failure": (status == Status::Failed).then(failure), "attempts": 1, "device": null, "duration_secs": 1.0,
+        "metrics": {}, "checkpoint": null,
+    });
+    Record::RunEnded(serde_json::from_value(outcome).unwrap())
 }
 
 fn cv_ended(hp_index: u32, status: Status, score: f64) -> Record {

@@ -64,6 +64,7 @@ pub struct PredictRequest {
 
 /// How far a prediction is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PredictProgress<'a> {
     /// What is being predicted.
     pub input: &'a Path,
@@ -75,6 +76,7 @@ pub struct PredictProgress<'a> {
 
 /// What was predicted.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct PredictReport {
     /// Where it was computed, in words.
     pub device: String,
@@ -88,6 +90,7 @@ pub struct PredictReport {
 
 /// One image or sample.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Prediction {
     /// The image or folder.
     pub input: PathBuf,

@@ -22,7 +22,11 @@ pub(super) fn model(
     aliases: &[&str],
 ) -> io::Result<ArtifactFiles> {
     let mut files = Vec::new();
-    gather(path, "", &mut files)?;
+    match path.file_name().and_then(|name| name.to_str()).filter(|_| path.is_file()) {
+        // A program's checkpoint may be a single file.
+        Some(name) => files.push((name.to_owned(), path.to_owned())),
+        None => gather(path, "", &mut files)?,
+    }
     if files.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "it holds no file"));
     }
@@ -80,6 +84,8 @@ mod tests {
         assert_eq!(names, ["deep/state.json", "weights.safetensors"]);
         let metadata = json!({"checkpoint": "epoch=1-step=8-val_iou=0.50", "epoch": 1, "monitored": 0.5});
         assert_eq!(Value::Object(model.metadata), metadata);
+        let single = super::model("abcd1234", &path.join("weights.safetensors"), None, &[]).unwrap();
+        assert_eq!(single.files, [("weights.safetensors".to_owned(), path.join("weights.safetensors"))]);
     }
 
     #[test]

@@ -13,8 +13,8 @@ use engine_tracking::{Figure, MetricPoint, Metrics};
 use serde_json::{Map, Value, json};
 
 use super::artifacts::{Known, model};
-use super::{Link, LogModel, NAME, Open};
-use crate::tracking::left_out;
+use super::{Link, NAME, Open};
+use crate::tracking::{LogModel, left_out};
 
 /// Name of the checkpoint that is written anew every time.
 const LAST: &str = "last";

@@ -1,27 +1,15 @@
-//! The steps before the folds: the subsample and the held-out test set.
+//! The step before the folds: the held-out test set.
 
 use std::collections::BTreeSet;
 
-use super::mt19937::RandomState;
-use super::nearest::nearest;
-use super::{FoldError, SPLIT_SEED, SampleTable};
+use super::{DivisionError, SampleTable};
+use crate::folds::mt19937::RandomState;
+use crate::folds::nearest::nearest;
+use crate::folds::{FoldError, SPLIT_SEED};
 use crate::segmentation::settings::TestSplit;
 
 /// Seeds tried until a random test set has a positive sample.
 const SEEDS_TRIED: u32 = 100;
-
-/// Draws `n` of `n_rows` samples: pandas' `sample(n, random_state=42)`.
-///
-/// The rows come in drawn order, as pandas leaves them; the folds made of them depend on it.
-///
-/// # Errors
-/// [`FoldError::SubsampleOutOfRange`] for none, or more than there are.
-pub fn subsample(n_rows: usize, n: usize) -> Result<Vec<usize>, FoldError> {
-    if n == 0 || n > n_rows {
-        return Err(FoldError::SubsampleOutOfRange { wanted: n, rows: n_rows });
-    }
-    Ok(RandomState::new(SPLIT_SEED).choice(n_rows, n))
-}
 
 /// Divides `rows` into those to train and validate on, and those held out.
 ///
@@ -30,7 +18,7 @@ pub fn subsample(n_rows: usize, n: usize) -> Result<Vec<usize>, FoldError> {
 /// The other splits keep the order of `rows`.
 ///
 /// # Errors
-/// [`FoldError`] if a region or sample id is not there, the fraction is none, or one side is left empty.
+/// [`DivisionError`] if a region or sample id is not there, the fraction is none, or one side is left empty.
 ///
 /// # Sources
 /// pandas 3.1, `NDFrame.sample`: `round(frac * n)` rows, half to even.
@@ -38,27 +26,28 @@ pub fn split_test(
     table: &SampleTable,
     rows: &[usize],
     split: &TestSplit,
-) -> Result<(Vec<usize>, Vec<usize>), FoldError> {
-    table.check(rows)?;
+) -> Result<(Vec<usize>, Vec<usize>), DivisionError> {
+    table.check_rows(rows)?;
     let (train, test): (Vec<usize>, Vec<usize>) = match split {
         TestSplit::Random(fraction) => random(table, rows, *fraction)?,
         TestSplit::Region(regions) => {
-            let unknown = |region: String, nearest| FoldError::UnknownRegion { region, nearest };
+            let unknown = |region: String, nearest| DivisionError::UnknownRegion { region, nearest };
             known(regions, rows, &table.region, unknown)?;
             rows.iter().partition(|&&row| !regions.contains(&table.region[row]))
         }
         TestSplit::Sample(ids) => {
-            let unknown = |sample_id: String, nearest| FoldError::UnknownSampleId { sample_id, nearest };
+            let unknown = |sample_id: String, nearest| DivisionError::UnknownSampleId { sample_id, nearest };
             known(ids, rows, &table.sample_id, unknown)?;
             let ids: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
             rows.iter().partition(|&&row| !ids.contains(table.sample_id[row].as_str()))
         }
     };
     if test.is_empty() {
-        return Err(FoldError::EmptyTest { samples: rows.len() });
+        return Err(DivisionError::EmptyTest { samples: rows.len() });
     }
     if train.is_empty() {
-        return Err(FoldError::EmptyTrain { cause: "the test split holds out every sample" });
+        let cause = "the test split holds out every sample".to_owned();
+        return Err(FoldError::EmptyTrain { cause }.into());
     }
     Ok((train, test))
 }
@@ -68,8 +57,8 @@ fn known(
     wanted: &[String],
     rows: &[usize],
     column: &[String],
-    unknown: impl Fn(String, Option<String>) -> FoldError,
-) -> Result<(), FoldError> {
+    unknown: impl Fn(String, Option<String>) -> DivisionError,
+) -> Result<(), DivisionError> {
     let there: BTreeSet<&str> = rows.iter().map(|&row| column[row].as_str()).collect();
     match wanted.iter().find(|name| !there.contains(name.as_str())) {
         Some(name) => Err(unknown(name.clone(), nearest(name, there).map(str::to_owned))),
@@ -77,13 +66,17 @@ fn known(
     }
 }
 
-fn random(table: &SampleTable, rows: &[usize], fraction: f64) -> Result<(Vec<usize>, Vec<usize>), FoldError> {
+fn random(
+    table: &SampleTable,
+    rows: &[usize],
+    fraction: f64,
+) -> Result<(Vec<usize>, Vec<usize>), DivisionError> {
     if !(fraction > 0.0 && fraction < 1.0) {
-        return Err(FoldError::FractionOutOfRange { fraction });
+        return Err(DivisionError::FractionOutOfRange { fraction });
     }
     let train_len = train_len(rows.len(), fraction);
     if train_len == rows.len() {
-        return Err(FoldError::EmptyTest { samples: rows.len() });
+        return Err(DivisionError::EmptyTest { samples: rows.len() });
     }
     let last_seed = SPLIT_SEED + SEEDS_TRIED - 1;
     for seed in SPLIT_SEED..=last_seed {
@@ -98,7 +91,7 @@ fn random(table: &SampleTable, rows: &[usize], fraction: f64) -> Result<(Vec<usi
             return Ok((drawn.into_iter().map(|position| rows[position]).collect(), test));
         }
     }
-    Err(FoldError::NoPositiveTestSample { fraction, first_seed: SPLIT_SEED, last_seed })
+    Err(DivisionError::NoPositiveTestSample { fraction, first_seed: SPLIT_SEED, last_seed })
 }
 
 #[expect(

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Division, SampleTable};
+use super::SampleTable;
+use crate::folds::Division;
 
 /// A side of a division.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
