@@ -230,7 +230,7 @@ fn troubles() {
             Cause::Configuration,
             &["nothing to train"],
         ),
-        ("fold", |order| order.plan.cell.fold = 3, Cause::Data, &["no fold 3"]),
+        ("fold", |order| order.plan.cell.fold = 3, Cause::Data, &["fold 3 is not there", "there are 3"]),
         (
             "monitor",
             |order| set(order, "monitor", json!("val/IoU")),
