@@ -73,8 +73,3 @@ pub use engine_actors::protocol::{FromWorker, RunOrder, RunSummary};
 pub use engine_actors::score::{Direction, Score, ScoreMetric, ScoringError, Strategy as ScoreStrategy};
 pub use engine_devices::{Grant, Place, RunsPerDevice};
 pub use engine_tracking::{Figure, FigureContent, ImageFile, MetricPoint, Metrics, RunPlace, Series};
-
-/// The code of the user's guide to models, compiled.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/models.md")]
-struct Models;

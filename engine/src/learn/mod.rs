@@ -36,16 +36,21 @@ mod task;
 mod trainer;
 
 pub use closures::Closures;
-pub(crate) use course::with_weights;
 pub use data::{BatchIter, Batches, Data};
 pub use error::LearnError;
-pub(crate) use error::told;
-pub(crate) use history::History;
 pub use learner::{BoxError, Learner, Measured, Run, Step, accuracy};
 pub use learning::Learning;
-pub(crate) use pass::{Evaluator, Pass};
 pub use settings::{LearningSettings, Monitor};
-pub(crate) use site::Site;
-pub(crate) use tally::read_values;
-pub(crate) use task::{Draw, OptimizerGoesOn, Sums, Task, Validated};
-pub(crate) use trainer::{Fitted, fit};
+
+// What a task of the engine's own is made of.
+#[cfg(feature = "segmentation")]
+pub(crate) use self::{
+    course::with_weights,
+    error::told,
+    history::History,
+    pass::{Evaluator, Pass},
+    site::Site,
+    tally::read_values,
+    task::{Draw, OptimizerGoesOn, Sums, Task, Validated},
+    trainer::{Fitted, fit},
+};

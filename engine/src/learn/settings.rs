@@ -123,6 +123,7 @@ impl From<Monitor> for String {
 
 impl Monitor {
     /// A metric that is better the higher it is.
+    #[cfg(any(test, feature = "segmentation"))]
     pub(crate) fn higher(metric: &str) -> Self {
         Self(ScoreMetric { name: metric.to_owned(), direction: Direction::HigherIsBetter })
     }

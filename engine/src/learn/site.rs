@@ -27,6 +27,7 @@ pub(crate) struct Site {
     pub(crate) compute: ComputeDevice,
     pub(crate) device: Device,
     /// Threads that were granted.
+    #[cfg_attr(not(feature = "segmentation"), expect(dead_code, reason = "for loaders"))]
     pub(crate) threads: usize,
     /// Where the arithmetic runs, in words.
     pub(crate) device_text: String,

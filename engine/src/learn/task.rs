@@ -173,6 +173,7 @@ pub(crate) enum OptimizerGoesOn {
 }
 
 /// A validation that is over.
+#[cfg_attr(not(feature = "segmentation"), expect(dead_code, reason = "for figures"))]
 pub(crate) struct Validated<'a, E> {
     pub(crate) epoch: u32,
     pub(crate) step: u64,

@@ -21,6 +21,7 @@ pub(crate) struct Search {
     pub(crate) described: Value,
     pub(crate) sampler: Box<dyn Sampler>,
     /// What the user should know beforehand.
+    #[cfg_attr(not(feature = "segmentation"), expect(dead_code, reason = "for the command line"))]
     pub(crate) warning: Option<String>,
 }
 

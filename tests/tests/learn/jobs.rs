@@ -2,18 +2,20 @@
 
 use std::path::Path;
 
-use engine::learn::LearningSettings;
+use engine::backend::burn::tensor::{Int, Tensor};
+use engine::learn::{Closures, Learner, Learning, LearningSettings, Run};
 use engine::space::{SearchSpace, Trials};
 use engine::{Accelerator, Cause, CvOutcome, CvRequest, Engine, EngineBuilder, Status, Strategy};
 use engine_tests::same::assert_same;
 use serde_json::{Value, json};
 
 use crate::harness::Test;
-use crate::learner::learning;
+use crate::learner::{Blobs, Hyperparameters, Net, learning};
 use crate::runs::settings;
 
 pub const TESTS: &[Test] = &[
     ("threads_and_processes_give_the_same_cv", threads_and_processes),
+    ("closures_do_what_a_learner_does", closures),
     ("a_panic_of_a_step_ends_one_run_with_its_message", panic),
     ("hyperparameters_of_another_type_are_refused_before_anything_starts", refused),
     ("a_tune_finds_the_better_configuration_with_process_workers", tune),
@@ -47,6 +49,30 @@ fn threads_and_processes() {
     assert!((on_threads.score.unwrap() - mean).abs() < 1e-12, "the score is the mean of what is monitored");
     let folder = |place: &Path| place.join("_cross_validations/c");
     assert_same(&folder(threads.path()), &folder(processes.path()));
+}
+
+/// Three closures that do what the learner does come to the same bits.
+fn closures() {
+    static BLOBS: Blobs = Blobs;
+    let closures = Closures::new(
+        |run: &Run<Hyperparameters>| BLOBS.model(run),
+        |run: &Run<Hyperparameters>| BLOBS.data(run),
+        |net: &Net, batch: (Tensor<2>, Tensor<1, Int>), run: &Run<Hyperparameters>| {
+            BLOBS.step(net, batch, run)
+        },
+    );
+    let closures = closures.optimizer(|given| BLOBS.optimizer(given)).schedule(|given| BLOBS.schedule(given));
+    let of_closures = Learning::new(closures);
+    let given = json!({"learning_rate": 0.02, "width": 8, "momentum": 0.9});
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let request = of_closures.cv(&settings(2), &given).unwrap().with_name("c");
+    assert_eq!(request, cv_request(&settings(2), &given));
+    let builder = Engine::builder(of_closures).artifact_dir(folders[0].path());
+    let engine = builder.accelerator(Accelerator::Cpu).devices(["0"]).build().unwrap();
+    let by_closures = engine.cv(request).unwrap().wait().unwrap();
+    let by_learner = cv(on_one_device(folders[1].path()), &settings(2), &given);
+    assert!(by_closures.score.is_some());
+    assert_eq!(by_closures.score.map(f64::to_bits), by_learner.score.map(f64::to_bits));
 }
 
 fn panic() {
