@@ -140,8 +140,10 @@ impl<B, F: Fn(&[usize], &Device) -> Result<B, BoxError>> Batches<B> for Rows<F> 
 mod tests {
     use super::*;
 
-    fn rows(shuffle: Option<u64>) -> Rows<impl Fn(&[usize], &Device) -> Result<Vec<usize>, BoxError>> {
-        let load = |rows: &[usize], _: &Device| Ok(rows.to_vec());
+    type Load = fn(&[usize], &Device) -> Result<Vec<usize>, BoxError>;
+
+    fn rows(shuffle: Option<u64>) -> Rows<Load> {
+        let load: Load = |rows, _| Ok(rows.to_vec());
         Rows { rows: (10..17).collect(), batch_size: 3, shuffle, shard: None, load }
     }
 

@@ -91,13 +91,13 @@ mod tests {
         name: Option<String>,
     }
 
-    fn read_mine(given: Value) -> Result<Mine, String> {
+    fn read_mine(given: &Value) -> Result<Mine, String> {
         read(given.as_object().unwrap()).map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_users_type_is_read() {
-        let mine = read_mine(json!({"learning_rate": 1, "width": 8, "layers": [1, 2]})).unwrap();
+        let mine = read_mine(&json!({"learning_rate": 1, "width": 8, "layers": [1, 2]})).unwrap();
         assert_eq!(mine, Mine { learning_rate: 1.0, width: 8, layers: vec![1, 2], name: None });
         read::<()>(&Hyperparameters::new()).unwrap();
         read::<Option<Mine>>(json!({"learning_rate": 1, "width": 8}).as_object().unwrap()).unwrap().unwrap();
@@ -117,7 +117,7 @@ mod tests {
             (json!({"learning_rate": 1e-3}), ["missing", "`width`", "field"]),
             (json!({"learning_rate": 1e-3, "width": 8, "widht": 1}), ["unknown", "`widht`", "`width`"]),
         ] {
-            let error = read_mine(given).unwrap_err();
+            let error = read_mine(&given).unwrap_err();
             assert!(needles.iter().all(|needle| error.contains(needle)), "{error}");
         }
         let error = read::<()>(json!({"width": 1}).as_object().unwrap()).unwrap_err().to_string();

@@ -130,7 +130,7 @@ pub enum Measured {
     /// On the host.
     Number(f64),
     /// On the device, `[1]`. Nothing waits for it until it is logged.
-    OnDevice(Tensor<1>),
+    OnDevice(Box<Tensor<1>>),
 }
 
 impl From<f64> for Measured {
@@ -141,7 +141,7 @@ impl From<f64> for Measured {
 
 impl From<Tensor<1>> for Measured {
     fn from(tensor: Tensor<1>) -> Self {
-        Self::OnDevice(tensor)
+        Self::OnDevice(Box::new(tensor))
     }
 }
 

@@ -114,7 +114,9 @@ impl Waiting {
     pub(super) fn of(step: &Step, samples: usize) -> Self {
         let metrics = step.metrics.iter().map(|(name, value)| {
             let value = match value {
-                Measured::OnDevice(tensor) => Measured::OnDevice(mean_of(tensor.clone().without_autodiff())),
+                Measured::OnDevice(tensor) => {
+                    Measured::from(mean_of(Tensor::clone(tensor).without_autodiff()))
+                }
                 Measured::Number(number) => Measured::Number(*number),
             };
             (name.clone(), value)
@@ -134,7 +136,7 @@ pub(super) fn read(waiting: Vec<Waiting>) -> Result<Vec<Measures>, LearnError> {
     for Waiting { step, .. } in &waiting {
         tensors.push(step.loss.clone());
         tensors.extend(step.metrics.iter().filter_map(|(_, value)| match value {
-            Measured::OnDevice(tensor) => Some(tensor.clone()),
+            Measured::OnDevice(tensor) => Some(Tensor::clone(tensor)),
             Measured::Number(_) => None,
         }));
     }
@@ -172,7 +174,7 @@ impl Measures {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
-    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
     use super::*;
     use crate::training::parallel::ExchangeError;
@@ -204,7 +206,7 @@ mod tests {
     /// Two ranks on two threads, each of which tells the other what it has.
     struct Pair {
         rank: usize,
-        to: Sender<Vec<f64>>,
+        to: SyncSender<Vec<f64>>,
         from: Mutex<Receiver<Vec<f64>>>,
     }
 
@@ -240,8 +242,8 @@ mod tests {
 
     #[test]
     fn ranks_that_measured_different_things_come_to_the_same_numbers() {
-        let (to_second, from_first) = channel();
-        let (to_first, from_second) = channel();
+        let (to_second, from_first) = sync_channel(1);
+        let (to_first, from_second) = sync_channel(1);
         let pairs = [
             Pair { rank: 0, to: to_second, from: Mutex::new(from_second) },
             Pair { rank: 1, to: to_first, from: Mutex::new(from_first) },
