@@ -109,12 +109,12 @@ fn state(optimizer_steps: BTreeMap<String, u64>) -> State {
             fold: 0,
             seed: 1,
         },
-        model: ModelShape {
+        model: Some(ModelShape {
             arch: "unet".into(),
             encoder: "resnet18".into(),
             bands: Vec::new(),
             in_channels: BATCH[1],
-        },
+        }),
         hyperparameters: Value::Null,
         settings: Value::Null,
     }

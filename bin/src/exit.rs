@@ -7,6 +7,7 @@ use engine::config::ConfigError;
 use engine::data::{BuildError, DataError, RasterError};
 use engine::export::ExportError;
 use engine::jobs::{CancelError, JobsError};
+use engine::learn::LearnError;
 use engine::resume::{HistoryError, JournalError, ResumeError};
 use engine::segmentation::jobs::PlanError;
 use engine::segmentation::predict::PredictError;
@@ -166,8 +167,9 @@ fn run_code(error: &RunError) -> Code {
         Cause::Data => Code::Data,
         Cause::Io => Code::File,
         _ => match error {
-            RunError::Backend(_) => Code::Device,
-            RunError::Checkpoint(_) | RunError::Weights { .. } | RunError::WeightsFile(_) => Code::File,
+            RunError::Learn(LearnError::Backend(_)) => Code::Device,
+            RunError::Learn(LearnError::Checkpoint(_) | LearnError::Weights { .. }) => Code::File,
+            RunError::WeightsFile(_) => Code::File,
             RunError::NotAtHand { .. } => Code::File,
             _ => Code::Usage,
         },

@@ -5,6 +5,7 @@
 //!
 //! - [`Engine`]: built once with a [`Workload`](workload::Workload), started with a request, watched through its
 //!   [`EventStream`]
+//! - [`learn`]: a burn model of your own as a workload, and the loop that trains it
 //! - [`segmentation`]: the workload that comes with the engine; [`segmentation::jobs`] makes requests from a
 //!   configuration
 //! - [`command`]: any program as a run, a training script in Python
@@ -33,6 +34,7 @@ pub mod failures;
 pub mod figures;
 pub mod folds;
 pub mod jobs;
+pub mod learn;
 #[cfg(feature = "segmentation")]
 pub mod loss;
 #[cfg(feature = "segmentation")]

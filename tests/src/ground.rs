@@ -12,6 +12,7 @@ use engine::training::{EarlyStopping, ExponentialLr, Kept, TopK};
 use engine_actors::plan::{Cell, RunPlan, RunTask};
 use engine_actors::protocol::RunOrder;
 use engine_devices::{DeviceId, DeviceKind, Grant, Place};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// A data folder and a place for runs.
@@ -74,35 +75,41 @@ impl Ground {
         hyperparameters: &Value,
         slices: u32,
     ) -> RunOrder {
-        let run_dir = self.dir.path().join(name);
-        std::fs::create_dir_all(&run_dir).unwrap();
-        let plan = RunPlan {
-            run_name: name.into(),
-            run_id: "abcd1234".into(),
-            run_dir,
-            cv_name: None,
-            tune_name: None,
-            cell: Cell { fold: 0, seed: 42 },
-            task: RunTask::Fit,
-            hyperparameters: hyperparameters.as_object().unwrap().clone(),
-            settings: Arc::new(serde_json::to_value(settings).unwrap()),
-        };
-        let place = |index| Place {
-            device: DeviceId::new(DeviceKind::Cpu, index),
-            kind: DeviceKind::Cpu,
-            index,
-            token: None,
-            cores: Vec::new(),
-            threads: 1,
-            lock: None,
-        };
-        RunOrder {
-            plan,
-            grant: Grant { places: (0..slices).map(place).collect() },
-            attempt: 1,
-            goes_on: false,
-        }
+        order(self.dir.path(), name, settings, hyperparameters, slices)
     }
+}
+
+/// A fresh run of fold 0 with seed 42 on so many CPU slices of one thread; its folder is made in `folder`.
+pub fn order(
+    folder: &Path,
+    name: &str,
+    settings: &impl Serialize,
+    hyperparameters: &Value,
+    slices: u32,
+) -> RunOrder {
+    let run_dir = folder.join(name);
+    std::fs::create_dir_all(&run_dir).unwrap();
+    let plan = RunPlan {
+        run_name: name.into(),
+        run_id: "abcd1234".into(),
+        run_dir,
+        cv_name: None,
+        tune_name: None,
+        cell: Cell { fold: 0, seed: 42 },
+        task: RunTask::Fit,
+        hyperparameters: hyperparameters.as_object().unwrap().clone(),
+        settings: Arc::new(serde_json::to_value(settings).unwrap()),
+    };
+    let place = |index| Place {
+        device: DeviceId::new(DeviceKind::Cpu, index),
+        kind: DeviceKind::Cpu,
+        index,
+        token: None,
+        cores: Vec::new(),
+        threads: 1,
+        lock: None,
+    };
+    RunOrder { plan, grant: Grant { places: (0..slices).map(place).collect() }, attempt: 1, goes_on: false }
 }
 
 /// Changes a setting that is there.
@@ -142,12 +149,12 @@ pub fn state() -> State {
             fold: 0,
             seed: 42,
         },
-        model: ModelShape {
+        model: Some(ModelShape {
             arch: "Unet".into(),
             encoder: "resnet18".into(),
             bands: vec!["red".into()],
             in_channels: 1,
-        },
+        }),
         hyperparameters: json!({"learning_rate": 1e-3}),
         settings: json!({"max_epochs": 2}),
     }

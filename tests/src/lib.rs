@@ -21,6 +21,11 @@ pub mod wandb;
 #[doc = include_str!("../../docs/extending.md")]
 mod extending {}
 
+/// The same of models.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/models.md")]
+mod models {}
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 

@@ -90,7 +90,7 @@ fn run_folder(folder: &Path, model: &SegmentationModel, shape: &ModelShape) {
     let mut top_k = TopK::new(Kept::Best(1));
     assert!(top_k.insert("epoch=1-step=7-val_iou=0.30".into(), 0.3).is_empty());
     let hyperparameters = json!({"learning_rate": 1e-3, "augment": null});
-    let state = State { top_k, model: shape.clone(), hyperparameters, settings: json!({}), ..state() };
+    let state = State { top_k, model: Some(shape.clone()), hyperparameters, settings: json!({}), ..state() };
     let weights = model.to_safetensors(7).unwrap();
     let checkpoint = Checkpoint { weights, optimizer_tensors: Vec::new(), state };
     let checkpoints = Checkpoints::open(folder.join("checkpoints")).unwrap();

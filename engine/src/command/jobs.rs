@@ -10,8 +10,9 @@ use crate::config::{EngineConfig, ProgramConfig};
 use crate::engine::{CvRequest, EngineBuilder, RunRequest, TuneRequest};
 use crate::resume::Keeping;
 use crate::segmentation::jobs::{
-    PlanError, Search, TuneJob, after_tune, builder_for, cells, facts, search, search_space,
+    PlanError, TuneJob, after_tune, builder_for, cells, facts, search, search_space,
 };
+use crate::space::Search;
 
 /// An engine for the runs of a program as a configuration wants it, with worker processes.
 ///

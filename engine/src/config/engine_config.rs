@@ -21,6 +21,7 @@ use crate::resume::Resume;
 use crate::segmentation::settings::{
     SegmentationHyperparameters, SegmentationSettings, TestSplit, by_region,
 };
+use crate::space::Trials;
 use crate::tracking::{LogModel, Mode};
 use crate::training::Clipping;
 
@@ -158,15 +159,6 @@ pub struct TuneConfig {
     pub hpconfig: Option<PathBuf>,
     /// Whether the best configuration is trained on all train data and tested.
     pub retrain_and_test: bool,
-}
-
-/// How many configurations a tune tries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trials {
-    /// So many, drawn at random.
-    Count(u32),
-    /// Every combination.
-    Grid,
 }
 
 impl EngineConfig {

@@ -31,7 +31,7 @@ mod value;
 pub use document::DocumentError;
 #[cfg(feature = "segmentation")]
 pub use engine_config::{
-    CvConfig, DeviceConfig, EngineConfig, ProgramConfig, Trials, TuneConfig, WandbConfig, artifact_dir,
+    CvConfig, DeviceConfig, EngineConfig, ProgramConfig, TuneConfig, WandbConfig, artifact_dir,
 };
 #[cfg(feature = "segmentation")]
 pub use error::{ConfigError, Setting};

@@ -27,7 +27,6 @@ mod geometry;
 mod loader;
 mod metadata;
 mod raster;
-mod shard;
 mod synth;
 mod validate;
 mod zarr;
@@ -45,9 +44,10 @@ pub use raster::{
     Affine, ENDINGS, Epsg, Georeference, MAX_ROW_BYTES, Raster, RasterError, RasterRows, TiffImage,
     TiffValue, TiffWriter,
 };
-pub use shard::{Remainder, Shard};
 pub use synth::{SynthConfig, SynthReport, synthesise};
 pub use validate::{
     FoldReport, PartReport, RegionReport, Report, ValueReport, Warning, WarningKind, check_all, validate,
 };
 pub use zarr::MAX_CHUNK_BYTES;
+
+pub use crate::training::parallel::{Remainder, Shard};

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::training::checkpoint::State;
+use crate::training::checkpoint::{ModelShape, State};
 
 /// Version of what [`Described::for_engine`] gives; raised with every change a reader has to know of.
 const FORMAT_VERSION: u32 = 1;
@@ -10,6 +10,8 @@ const FORMAT_VERSION: u32 = 1;
 /// A model that is exported.
 pub(super) struct Described<'a> {
     pub(super) state: &'a State,
+    /// What the weights are weights of.
+    pub(super) shape: &'a ModelShape,
     /// Architecture as smp spells it.
     pub(super) arch: &'a str,
     /// Encoder as smp spells it.
@@ -25,7 +27,7 @@ impl Described<'_> {
         json!({
             "format_version": FORMAT_VERSION,
             "model": self.model(),
-            "bands": state.model.bands,
+            "bands": self.shape.bands,
             "run": state.run,
             "epoch": state.epoch,
             "step": state.step,
@@ -46,7 +48,7 @@ impl Described<'_> {
             "classes": self.classes,
             "encoder_name": self.encoder,
             "encoder_weights": null,
-            "in_channels": self.state.model.in_channels,
+            "in_channels": self.shape.in_channels,
         })
     }
 
@@ -59,7 +61,7 @@ impl Described<'_> {
     pub(super) fn for_pipelines(&self) -> Value {
         json!({
             "model": self.model(),
-            "bands": self.state.model.bands,
+            "bands": self.shape.bands,
             "model_framework": "smp",
             "name": self.state.run.run_name,
             "engine": self.for_engine(),
@@ -71,7 +73,7 @@ impl Described<'_> {
         json!({
             "arch": self.arch,
             "encoder_name": self.encoder,
-            "in_channels": self.state.model.in_channels,
+            "in_channels": self.shape.in_channels,
             "classes": self.classes,
         })
     }

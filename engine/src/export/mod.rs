@@ -72,7 +72,8 @@ pub fn export(from: &Path, to: &Path, framework: Framework) -> Result<Exported, 
     let checkpoint = checkpoint_in(from)?;
     let state = State::read(&checkpoint)?;
     let mut weights = WeightsFile::open(&checkpoint)?;
-    let ModelShape { arch, encoder, in_channels, .. } = &state.model;
+    let shape = state.model_shape(&checkpoint)?.clone();
+    let ModelShape { arch, encoder, in_channels, .. } = &shape;
     let device = BackendName::best(ComputeDevice::Cpu)?.device(ComputeDevice::Cpu)?;
     let model = SegmentationModel::build(arch, encoder, *in_channels, 0, &device)?;
     model.check_weights(Part::Whole, &weights)?;
@@ -85,12 +86,12 @@ pub fn export(from: &Path, to: &Path, framework: Framework) -> Result<Exported, 
     let counters = batch_counters(&tensors, state.step);
     let classes = tensors.last().and_then(|tensor| tensor.shape.first()).copied().unwrap_or(1);
     let (arch, encoder) = SegmentationModel::spelled(arch, encoder)?;
-    let described = config::Described { state: &state, arch, encoder, classes };
+    let described = config::Described { state: &state, shape: &shape, arch, encoder, classes };
     let config = match (&place, framework) {
         (_, Framework::Engine) => described.for_engine(),
         (Place::PyTorch(_), Framework::Smp) => described.for_pipelines(),
         (_, Framework::Smp) => described.for_from_pretrained(),
     };
     let files = place.write(&config, tensors, counters)?;
-    Ok(Exported { checkpoint, model: state.model, files })
+    Ok(Exported { checkpoint, model: shape, files })
 }

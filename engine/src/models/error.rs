@@ -113,6 +113,17 @@ pub enum ModelError {
         /// Type as the file says.
         dtype: String,
     },
+    /// A parameter that no checkpoint keeps.
+    #[error(
+        "parameter `{name}` {reason}, which a checkpoint does not keep; make it a constant of the model with \
+         `#[module(skip)]`, or give it another name or type"
+    )]
+    Unkept {
+        /// Name of the parameter.
+        name: String,
+        /// What it is, as a fragment.
+        reason: &'static str,
+    },
     /// The bytes are no safetensors file, or a damaged one.
     #[error("weights are not a whole safetensors file: {0}")]
     WeightsFile(String),

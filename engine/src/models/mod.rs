@@ -22,6 +22,8 @@ mod input;
 #[cfg(feature = "segmentation")]
 mod model;
 #[cfg(feature = "segmentation")]
+mod model_file;
+#[cfg(feature = "segmentation")]
 mod names;
 #[cfg_attr(not(feature = "segmentation"), allow(dead_code, reason = "networks need more of it"))]
 mod state_dict;
@@ -29,7 +31,6 @@ mod state_dict;
 mod transformer_tests;
 #[cfg(feature = "segmentation")]
 pub mod weights;
-#[cfg(feature = "segmentation")]
 mod weights_file;
 
 #[cfg(feature = "segmentation")]
@@ -39,7 +40,8 @@ pub use input::InputNeeds;
 #[cfg(feature = "segmentation")]
 pub use model::SegmentationModel;
 pub use state_dict::{NamedTensor, ParameterInfo};
-#[cfg(feature = "segmentation")]
+pub(crate) use state_dict::{
+    check_module, load_tensors_by_name, module_tensors, trained_count, trained_names,
+};
 pub(crate) use weights_file::batch_counters;
-#[cfg(feature = "segmentation")]
 pub use weights_file::read_safetensors;

@@ -1,9 +1,9 @@
 //! A model's tensors by the names smp gives them, out and in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Bool, DType, Int, Tensor, TensorData};
 
 #[cfg(feature = "segmentation")]
 use super::SegmentationModel;
@@ -56,7 +56,7 @@ impl SegmentationModel {
     /// # Errors
     /// [`ModelError::Unreadable`] if the device does not hand one back.
     pub fn state_dict(&self) -> Result<Vec<NamedTensor>, ModelError> {
-        named_values(self)
+        module_tensors(self)
     }
 
     /// The model with these values; order does not matter, every tensor must be there and fit.
@@ -67,9 +67,7 @@ impl SegmentationModel {
     /// # Errors
     /// [`ModelError::StateDictMismatch`] names all that is missing, unexpected or of another shape.
     pub fn load_state_dict(self, tensors: Vec<NamedTensor>) -> Result<Self, ModelError> {
-        let expected = self.parameter_infos();
-        let tensors = tensors.into_iter().filter(|tensor| !tensor.name.ends_with(BATCHES_TRACKED));
-        self.load_tensors(&expected, tensors)
+        load_tensors_by_name(self, tensors)
     }
 
     /// Replaces exactly the `expected` tensors.
@@ -78,14 +76,29 @@ impl SegmentationModel {
         expected: &[ParameterInfo],
         tensors: impl IntoIterator<Item = NamedTensor>,
     ) -> Result<Self, ModelError> {
-        let tensors: BTreeMap<String, NamedTensor> =
-            tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
-        let mismatch = compare(expected, &tensors);
-        if !mismatch.is_empty() {
-            return Err(ModelError::StateDictMismatch(Box::new(mismatch)));
-        }
-        Ok(loaded(self, tensors))
+        load_exactly(self, expected, tensors)
     }
+}
+
+/// Any module with the values of a state dict, as [`SegmentationModel::load_state_dict`].
+pub(crate) fn load_tensors_by_name<M: Module>(module: M, tensors: Vec<NamedTensor>) -> Result<M, ModelError> {
+    let expected = infos(&module);
+    let tensors = tensors.into_iter().filter(|tensor| !tensor.name.ends_with(BATCHES_TRACKED));
+    load_exactly(module, &expected, tensors)
+}
+
+fn load_exactly<M: Module>(
+    module: M,
+    expected: &[ParameterInfo],
+    tensors: impl IntoIterator<Item = NamedTensor>,
+) -> Result<M, ModelError> {
+    let tensors: BTreeMap<String, NamedTensor> =
+        tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
+    let mismatch = compare(expected, &tensors);
+    if !mismatch.is_empty() {
+        return Err(ModelError::StateDictMismatch(Box::new(mismatch)));
+    }
+    Ok(loaded(module, tensors))
 }
 
 /// A model or a part of it with these tensors in the places of their names.
@@ -94,17 +107,41 @@ pub(super) fn loaded<M: Module>(module: M, tensors: BTreeMap<String, NamedTensor
 }
 
 /// Every tensor of a model or a part of it, in smp's order.
-pub(super) fn infos(module: &impl Module) -> Vec<ParameterInfo> {
+pub(crate) fn infos(module: &impl Module) -> Vec<ParameterInfo> {
     let mut visitor = Infos::default();
     module.visit(&mut visitor);
     visitor.infos
 }
 
 /// Every tensor of a model or a part of it with its values, in smp's order.
-pub(super) fn named_values(module: &impl Module) -> Result<Vec<NamedTensor>, ModelError> {
+pub(crate) fn module_tensors(module: &impl Module) -> Result<Vec<NamedTensor>, ModelError> {
     let mut visitor = Values::default();
     module.visit(&mut visitor);
     visitor.tensors.into_iter().collect()
+}
+
+/// Whether a checkpoint keeps all of a module, which draws what it draws lazily when this looks at it.
+///
+/// # Errors
+/// [`ModelError::Unkept`] for a parameter of other numbers than 32-bit floats, and for two that would have one name.
+pub(crate) fn check_module(module: &impl Module) -> Result<(), ModelError> {
+    let mut visitor = Check::default();
+    module.visit(&mut visitor);
+    visitor.error.map_or(Ok(()), Err)
+}
+
+/// Names of the parameters of a module that gradients flow to.
+pub(crate) fn trained_names(module: &impl Module) -> HashMap<ParamId, String> {
+    let mut visitor = Trained::default();
+    module.visit(&mut visitor);
+    visitor.names
+}
+
+/// How many values gradients flow to.
+pub(crate) fn trained_count(module: &impl Module) -> usize {
+    let mut visitor = Trained::default();
+    module.visit(&mut visitor);
+    visitor.values
 }
 
 /// Number of trained values.
@@ -183,6 +220,71 @@ impl ModuleVisitor for Infos {
         let is_trained = !BUFFERS.iter().any(|buffer| name.ends_with(buffer));
         let shape = param.lazy_shape().to_vec();
         self.infos.push(ParameterInfo { id: param.id, name, shape, is_trained });
+    }
+}
+
+#[derive(Default)]
+struct Check {
+    path: Path,
+    names: BTreeSet<String>,
+    error: Option<ModelError>,
+}
+
+impl Check {
+    fn refuse(&mut self, reason: &'static str) {
+        let name = self.path.name();
+        self.error.get_or_insert(ModelError::Unkept { name, reason });
+    }
+}
+
+impl ModuleVisitor for Check {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if param.val().dtype() != DType::F32 {
+            self.refuse("holds floats of other than 32 bits");
+        }
+        if !self.names.insert(self.path.name()) {
+            self.refuse("is the name of two parameters");
+        }
+    }
+
+    fn visit_int<const D: usize>(&mut self, _param: &Param<Tensor<D, Int>>) {
+        self.refuse("holds whole numbers");
+    }
+
+    fn visit_bool<const D: usize>(&mut self, _param: &Param<Tensor<D, Bool>>) {
+        self.refuse("holds truth values");
+    }
+}
+
+#[derive(Default)]
+struct Trained {
+    path: Path,
+    names: HashMap<ParamId, String>,
+    values: usize,
+}
+
+impl ModuleVisitor for Trained {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if param.val().is_require_grad() {
+            self.names.insert(param.id, self.path.name());
+            self.values += param.lazy_shape().num_elements();
+        }
     }
 }
 

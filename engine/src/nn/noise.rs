@@ -20,6 +20,15 @@ pub struct TrainingPass {
     pub rank: u32,
 }
 
+impl TrainingPass {
+    /// A number that no other pass has, for whatever draws at random in it.
+    pub(crate) fn key(self) -> u64 {
+        let Self { seed, epoch, batch, rank } = self;
+        let place = [LAYERS, seed, epoch.into(), batch.into(), rank.into()];
+        place.into_iter().fold(0, |key: u64, part| mix(key.wrapping_add(GOLDEN) ^ mix(part)))
+    }
+}
+
 /// What all layers of a model draw from, one after another, in the order in which they compute.
 ///
 /// Where a pass is [begun](Noise::begin), its draws follow from its place in the training alone: a training that goes on
@@ -36,9 +45,7 @@ impl Noise {
 
     /// Goes to the beginning of a pass.
     pub fn begin(&self, pass: TrainingPass) {
-        let TrainingPass { seed, epoch, batch, rank } = pass;
-        let place = [LAYERS, seed, epoch.into(), batch.into(), rank.into()];
-        let key = place.into_iter().fold(0, |key: u64, part| mix(key.wrapping_add(GOLDEN) ^ mix(part)));
+        let key = pass.key();
         self.with(|stream| *stream = SplitMix64::new(key));
     }
 

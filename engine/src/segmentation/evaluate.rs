@@ -1,23 +1,23 @@
 //! One pass over a validation or test set.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use engine_actors::protocol::{Phase, Progress};
+use engine_actors::protocol::Phase;
 use engine_tracking::Metrics;
 
 use super::error::RunError;
 use super::instances::Counting;
 use super::preview::{Preview, Shown};
+use super::setup::Setup;
 use super::tally::totals;
 use crate::data::{Batch, Loader};
-use crate::loss::{FLAT_TOTALS, Loss, LossTotals};
+use crate::learn::{Evaluator, Pass};
+use crate::loss::{FLAT_TOTALS, LossTotals};
 use crate::metrics::{
     CurveData, EvaluationCounts, FLAT_COUNTS, InstanceEvaluation, MetricsError, RegionCounts, RegionTable,
     probabilities,
 };
 use crate::models::SegmentationModel;
 use crate::nn::Precision;
-use crate::training::parallel::Exchange;
-use crate::workload::RunContext;
 
 /// What a pass found.
 pub(super) struct Evaluation {
@@ -33,70 +33,82 @@ pub(super) struct Evaluation {
     pub(super) previews: Vec<Preview>,
 }
 
-/// A pass over a set: what it is of, and how it is told.
-pub(super) struct Pass<'a> {
-    pub(super) context: &'a RunContext,
-    /// With whom the set is shared.
-    pub(super) exchange: &'a dyn Exchange,
-    pub(super) device: &'a Device,
-    pub(super) loss: &'a Loss,
-    pub(super) precision: Precision,
-    pub(super) phase: Phase,
-    pub(super) epoch: u32,
-    pub(super) max_epochs: u32,
+/// What a pass over a validation or test set counts.
+pub(super) struct Evaluating<'a> {
+    setup: &'a Setup,
+    model: &'a SegmentationModel,
+    prefix: &'static str,
     /// Samples to show; they are caught on the way. `None` where nothing is drawn.
-    pub(super) shown: Option<&'a Shown>,
+    shown: Option<&'a Shown>,
+    regions: RegionCounts,
+    counts: EvaluationCounts,
+    /// Of a test, which is one rank's.
+    instances: Option<Counting>,
+    losses: LossTotals,
+    previews: Vec<Preview>,
 }
 
-impl Pass<'_> {
-    /// Evaluates a model in evaluation mode over every batch of `loader`; `None` if the run was asked to
-    /// stop before the end.
-    ///
-    /// Everything is summed over the pass, and over the ranks that share the set, and divided once: a batch weighs as
-    /// much as it has pixels. Instances are counted in a test alone, which is one rank's. All ranks come to the same numbers, and all
-    /// to `None` if one of them was asked to stop.
-    pub(super) fn run(
-        &self,
-        model: &SegmentationModel,
-        loader: &Loader,
-        prefix: &str,
-        mut regions: RegionCounts,
-    ) -> Result<Option<Evaluation>, RunError> {
-        let mut counts = EvaluationCounts::default();
-        let instances = (self.phase == Phase::Test).then(Counting::begin).transpose()?;
-        let mut losses = LossTotals::default();
-        let mut previews = Vec::new();
-        let batches = loader.batches_per_epoch();
-        let mut stops = false;
-        for (number, batch) in loader.epoch(0).enumerate() {
-            stops = self.context.stop_requested();
-            if stops {
-                break;
-            }
-            let batch = batch?;
-            let (labels, rows, size) = (batch.y.clone(), batch.rows.clone(), (batch.h, batch.w));
-            let views = self.shown.map_or_else(Vec::new, |shown| shown.views(&batch));
-            let (x, target) = to_device(batch, self.device);
-            let logits = pixel_logits(model, x, self.precision);
-            let sums = self.loss.sums(logits.clone(), target);
-            let probabilities = probabilities(logits)?;
-            add_by_sample(&mut counts, &mut regions, &rows, (&probabilities, &labels))?;
-            previews.extend(views.into_iter().map(|view| view.with(&probabilities, &labels)));
-            if let Some(instances) = &instances {
-                instances.add(probabilities, labels, size);
-            }
-            losses.add(&totals(sums)?);
-            self.context.progress(self.progress(number + 1, batches));
+impl<'a> Evaluating<'a> {
+    /// Begins with a model in evaluation mode. Instances are counted in a test alone.
+    pub(super) fn begin(
+        setup: &'a Setup,
+        model: &'a SegmentationModel,
+        phase: Phase,
+        regions: RegionCounts,
+        shown: Option<&'a Shown>,
+    ) -> Result<Self, RunError> {
+        let is_test = phase == Phase::Test;
+        Ok(Self {
+            setup,
+            model,
+            prefix: if is_test { "test" } else { "val" },
+            shown,
+            regions,
+            counts: EvaluationCounts::default(),
+            instances: is_test.then(Counting::begin).transpose()?,
+            losses: LossTotals::default(),
+            previews: Vec::new(),
+        })
+    }
+
+    /// Evaluates every batch of `loader`; `None` if the run was asked to stop before the end. A batch weighs as much as it has
+    /// pixels.
+    pub(super) fn run(self, pass: &Pass<'_>, loader: &Loader) -> Result<Option<Evaluation>, RunError> {
+        pass.run(self, loader.batches_per_epoch(), loader.epoch(0).map(|batch| Ok(batch?)))
+    }
+}
+
+impl Evaluator for Evaluating<'_> {
+    type Batch = Batch;
+    type Error = RunError;
+    type Evaluation = Evaluation;
+
+    fn add(&mut self, batch: Batch) -> Result<(), RunError> {
+        let (labels, rows, size) = (batch.y.clone(), batch.rows.clone(), (batch.h, batch.w));
+        let views = self.shown.map_or_else(Vec::new, |shown| shown.views(&batch));
+        let (x, target) = to_device(batch, &self.setup.site.device);
+        let logits = pixel_logits(self.model, x, self.setup.settings.precision);
+        let sums = self.setup.loss.sums(logits.clone(), target);
+        let probabilities = probabilities(logits)?;
+        add_by_sample(&mut self.counts, &mut self.regions, &rows, (&probabilities, &labels))?;
+        self.previews.extend(views.into_iter().map(|view| view.with(&probabilities, &labels)));
+        if let Some(instances) = &self.instances {
+            instances.add(probabilities, labels, size);
         }
-        let mut sums = vec![f64::from(u8::from(stops))];
-        sums.extend(losses.to_flat());
-        sums.extend(counts.to_flat());
-        sums.extend(regions.to_flat());
-        self.exchange.sum(&mut sums)?;
-        if sums[0] > 0.0 {
-            return Ok(None);
-        }
-        let (of_losses, others) = sums[1..].split_at(FLAT_TOTALS);
+        self.losses.add(&totals(sums)?);
+        Ok(())
+    }
+
+    fn to_flat(&self) -> Vec<f64> {
+        let mut flat = self.losses.to_flat().to_vec();
+        flat.extend(self.counts.to_flat());
+        flat.extend(self.regions.to_flat());
+        flat
+    }
+
+    fn finish(self, flat: &[f64]) -> Result<Evaluation, RunError> {
+        let Self { setup, prefix, mut regions, instances, mut previews, .. } = self;
+        let (of_losses, others) = flat.split_at(FLAT_TOTALS);
         let (of_pixels, of_regions) = others.split_at(FLAT_COUNTS);
         let losses = LossTotals::from_flat(std::array::from_fn(|at| of_losses[at]));
         let counts: [f64; FLAT_COUNTS] = std::array::from_fn(|at| of_pixels[at]);
@@ -104,22 +116,11 @@ impl Pass<'_> {
         regions.set_flat(of_regions);
         let instances = instances.map(Counting::finish).transpose()?;
         let mut metrics = counts.metrics(prefix);
-        metrics.insert(format!("{prefix}/loss"), self.loss.mean(&losses));
+        metrics.insert(format!("{prefix}/loss"), setup.loss.mean(&losses));
         metrics.extend(instances.iter().flat_map(|instances| instances.metrics(prefix)));
         previews.sort_by_key(|preview: &Preview| preview.place);
         let (curves, regions) = (counts.curve_data(), regions.table());
-        Ok(Some(Evaluation { metrics, curves, regions, instances, previews }))
-    }
-
-    /// Where the pass is.
-    pub(super) fn progress(&self, batch: usize, batches: usize) -> Progress {
-        Progress {
-            epoch: self.epoch,
-            max_epochs: self.max_epochs,
-            batch: u32::try_from(batch).unwrap_or(u32::MAX),
-            batches: u32::try_from(batches).unwrap_or(u32::MAX),
-            phase: self.phase,
-        }
+        Ok(Evaluation { metrics, curves, regions, instances, previews })
     }
 }
 

@@ -13,9 +13,9 @@ use serde::Serialize;
 
 use super::error::RunError;
 use super::evaluate::Evaluation;
-use super::history::History;
 use super::preview::Preview;
 use crate::figures::Picture;
+use crate::learn::History;
 use crate::metrics::{CurveData, InstanceCurveData, RegionTable};
 use crate::workload::FigureTeller;
 

@@ -10,7 +10,7 @@ use engine_devices::{
     Accelerator, Allocation, AllocationError, DeviceKind, InventoryError, PlacementError, Strategy,
     select_among,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::error::RunError;
@@ -21,15 +21,14 @@ use super::workload::SegmentationWorkload;
 use crate::backend::{BackendError, BackendName, ComputeDevice};
 use crate::command::CommandError;
 use crate::config::{
-    Command, ConfigError, EngineConfig, HyperparameterError, Trials, WandbConfig, check_hyperparameters,
-    check_space,
+    Command, ConfigError, EngineConfig, HyperparameterError, WandbConfig, check_hyperparameters, check_space,
 };
 use crate::data::fingerprint;
 use crate::engine::{CvRequest, Engine, EngineBuilder, RunRequest, TuneRequest};
 use crate::metrics::{ConfusionCounts, EvaluationCounts};
 use crate::resume::Keeping;
 use crate::seeds;
-use crate::space::{GridSampler, RandomSampler, SearchSpace, SpaceError};
+use crate::space::{Search, SearchSpace, SpaceError};
 #[cfg(feature = "wandb")]
 use crate::tracking::{Settings, SettingsError, Wandb};
 use crate::training::checkpoint::{Checkpoint, CheckpointError, State};
@@ -397,38 +396,9 @@ pub(crate) fn search_space(config: &EngineConfig) -> Result<SearchSpace, PlanErr
     Ok(SearchSpace::load(path)?)
 }
 
-/// A search that is ready to begin.
-pub(crate) struct Search {
-    pub(crate) n_trials: u32,
-    /// What it hangs on.
-    pub(crate) described: Value,
-    pub(crate) sampler: Box<dyn Sampler>,
-    /// What the user should know beforehand.
-    pub(crate) warning: Option<String>,
-}
-
 /// The search that a configuration asks for.
 pub(crate) fn search(config: &EngineConfig, space: SearchSpace) -> Result<Search, PlanError> {
-    let (n_trials, warning) = match config.tune.n_trials {
-        Trials::Grid => (space.limit(u32::MAX), None),
-        Trials::Count(asked) => {
-            let held = space.limit(asked);
-            let fewer =
-                format!("{asked} trials were asked for, but the search space holds {held}: {held} are run");
-            (held, (held < asked).then_some(fewer))
-        }
-    };
-    let described = match config.tune.n_trials {
-        Trials::Grid => json!({ "kind": "grid", "space": space.described() }),
-        Trials::Count(_) => {
-            json!({ "kind": "random", "space": space.described(), "seed": config.random_seed })
-        }
-    };
-    let sampler: Box<dyn Sampler> = match config.tune.n_trials {
-        Trials::Grid => Box::new(GridSampler::new(space)?),
-        Trials::Count(_) => Box::new(RandomSampler::new(space, config.random_seed)),
-    };
-    Ok(Search { n_trials, described, sampler, warning })
+    Ok(Search::new(space, config.tune.n_trials, config.random_seed)?)
 }
 
 /// What follows the last cv of a tune.

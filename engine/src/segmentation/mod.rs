@@ -1,4 +1,5 @@
-//! The segmentation workload: one U-Net-like model, trained, validated and tested on a data folder.
+//! The segmentation workload: one U-Net-like model, trained, validated and tested on a data folder by the loop of
+//! [`learn`](crate::learn).
 //!
 //! Owns: what a run of the engine does once it has a device. Hears a [`RunOrder`], tells what happens
 //! through a [`RunContext`], writes `checkpoints/` and `figures/` of the run's folder and nothing else;
@@ -36,24 +37,18 @@
 //! asked for, and a loss that is not finite on one, end all of them at the same step.
 //!
 //! # Invariants
-//! - `RUN-1` the same seed, device kind and thread count give the same losses, bit for bit on the CPU.
-//! - `RUN-2` a run that was stopped and goes on from its `last` checkpoint gives what it would have given.
-//! - `RUN-3` a checkpoint never holds a step whose loss was known not to be finite.
+//! Those of [`learn`](crate::learn).
 //!
 //! [`RunOrder`]: engine_actors::protocol::RunOrder
 //! [`RunContext`]: crate::workload::RunContext
 
-mod artist;
 pub mod devices;
 mod distribution;
 mod error;
 mod evaluate;
 mod figures;
-mod held;
-mod history;
 mod instances;
 pub mod jobs;
-mod keep;
 pub mod predict;
 mod preflight;
 mod prepare;
@@ -63,9 +58,8 @@ mod resume;
 pub mod settings;
 mod setup;
 mod start;
-mod step;
 mod tally;
-mod train;
+mod task;
 mod trained;
 mod weights;
 mod workload;

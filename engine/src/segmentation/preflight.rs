@@ -12,7 +12,6 @@ use super::settings::{SegmentationHyperparameters, SegmentationSettings};
 use crate::augment::Pipeline;
 use crate::data::{DataFolder, divide, divide_without_folds};
 use crate::models::SegmentationModel;
-use crate::training::Kept;
 use crate::training::checkpoint::Checkpoint;
 
 /// What the runs of a job will do with the data.
@@ -35,14 +34,7 @@ pub fn preflight(
     hyperparameters: &[SegmentationHyperparameters],
     scopes: &[Scope],
 ) -> Result<(), RunError> {
-    if Kept::from_save_top_k(settings.save_top_k).is_none() {
-        let value = settings.save_top_k.to_string();
-        return Err(RunError::Impossible {
-            option: "save-top-k",
-            value,
-            remedy: "give -1 (all), 0 (none) or a number",
-        });
-    }
+    settings.learning().kept()?;
     for path in [&settings.weights_from_checkpoint, &settings.continue_from_checkpoint].into_iter().flatten()
     {
         std::fs::metadata(path).map_err(|source| RunError::Unreadable {

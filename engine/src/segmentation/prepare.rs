@@ -1,9 +1,7 @@
 //! Data and model of a run.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use burn::module::ParamId;
 use engine_actors::plan::RunTask;
 
 use super::error::RunError;
@@ -30,14 +28,16 @@ pub(super) fn open_data(setup: &Setup, bands: Option<&[String]>) -> Result<Arc<D
 /// as fold method `none` does, so that early stopping and the best checkpoint follow the train set itself.
 pub(super) fn divide_rows(setup: &Setup, folder: &DataFolder) -> Result<Division, RunError> {
     let refused = |source| folder.undividable(source);
-    let division = match setup.plan.task {
-        RunTask::Fit => divide(folder.table(), &setup.settings, setup.plan.cell.fold).map_err(refused)?,
+    let division = match setup.site.plan.task {
+        RunTask::Fit => {
+            divide(folder.table(), &setup.settings, setup.site.plan.cell.fold).map_err(refused)?
+        }
         RunTask::FitAndTest | RunTask::Test { .. } => {
             let division = divide_without_folds(folder.table(), &setup.settings).map_err(refused)?;
             Division { val: division.train.clone(), ..division }
         }
     };
-    if division.test.is_empty() && !matches!(setup.plan.task, RunTask::Fit) {
+    if division.test.is_empty() && !matches!(setup.site.plan.task, RunTask::Fit) {
         return Err(RunError::NoTestSplit);
     }
     Ok(division)
@@ -52,7 +52,7 @@ pub(super) fn train_loader(
     seed: u64,
 ) -> Result<Loader, RunError> {
     let batch_size = setup.batch_size();
-    let (world, samples) = (setup.world(), rows.len());
+    let (world, samples) = (setup.site.world(), rows.len());
     if batch_size.saturating_mul(world) > samples {
         return Err(match world {
             1 => RunError::BatchLargerThanTrainSet { batch_size, samples },
@@ -68,7 +68,7 @@ pub(super) fn train_loader(
             Some(Arc::new(pipeline))
         }
     };
-    let shard = setup.shard(Remainder::Repeat);
+    let shard = setup.site.shard(Remainder::Repeat);
     let config = LoaderConfig {
         shuffle: Some(seed),
         drop_last: true,
@@ -135,12 +135,6 @@ pub(super) fn fresh_model(
 
 /// A model with weights drawn from the run's seed, ready to train.
 pub(super) fn untrained(setup: &Setup, shape: &ModelShape) -> Result<SegmentationModel, RunError> {
-    let device = setup.device.clone().autodiff();
-    Ok(SegmentationModel::build(&shape.arch, &shape.encoder, shape.in_channels, setup.seed(), &device)?)
-}
-
-/// Names of the trained parameters.
-pub(super) fn trained_names(model: &SegmentationModel) -> HashMap<ParamId, String> {
-    let trained = model.parameter_infos().into_iter().filter(|info| info.is_trained);
-    trained.map(|info| (info.id, info.name)).collect()
+    let device = setup.site.device.clone().autodiff();
+    Ok(SegmentationModel::build(&shape.arch, &shape.encoder, shape.in_channels, setup.site.seed(), &device)?)
 }

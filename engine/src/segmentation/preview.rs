@@ -93,7 +93,7 @@ impl Shown {
         rows: &[usize],
         shard: Option<Shard>,
     ) -> Option<Self> {
-        if setup.settings.plot_every_n_val_epochs == 0 || !setup.is_first() {
+        if setup.settings.plot_every_n_val_epochs == 0 || !setup.site.is_first() {
             return None;
         }
         let rows = shard.map_or_else(|| rows.to_vec(), |shard| shard.of(rows));

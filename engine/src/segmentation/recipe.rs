@@ -2,6 +2,7 @@
 
 use super::error::RunError;
 use super::settings::{SegmentationHyperparameters, SegmentationSettings};
+use crate::learn::LearnError;
 use crate::loss::{Bce, FocalLoss, Loss, LossName, LossParameters, Tversky};
 use crate::training::{AdamConfig, OptimizerConfig, OptimizerName, ScheduleConfig, ScheduleName, SgdConfig};
 
@@ -124,7 +125,7 @@ fn check_alone(hyperparameters: &SegmentationHyperparameters) -> Result<(), RunE
     match numbers.into_iter().find(|(_, _, is_allowed, _)| !is_allowed) {
         None => Ok(()),
         Some((option, value, _, remedy)) => {
-            Err(RunError::Impossible { option, value: value.to_string(), remedy })
+            Err(LearnError::Impossible { option, value: value.to_string(), remedy }.into())
         }
     }
 }
@@ -134,7 +135,7 @@ fn check_together(
     hyperparameters: &SegmentationHyperparameters,
 ) -> Result<(), RunError> {
     let impossible = |option, value: &dyn std::fmt::Display, remedy| {
-        Err(RunError::Impossible { option, value: value.to_string(), remedy })
+        Err(LearnError::Impossible { option, value: value.to_string(), remedy }.into())
     };
     let SegmentationHyperparameters { loss, optimizer, schedule, .. } = hyperparameters;
     let has_tversky = loss.terms().iter().any(|(_, name)| *name == LossName::Tversky);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::folds::FoldMethod;
+use crate::learn::{LearningSettings, Monitor};
 use crate::loss::LossFormula;
 use crate::nn::Precision;
 use crate::training::{Clipping, OptimizerName, ScheduleName};
@@ -93,6 +94,28 @@ pub struct SegmentationSettings {
     pub continue_from_checkpoint: Option<PathBuf>,
     /// burn backend to compute with: `tch`, `flex`, `cuda`, `wgpu`; `None` = the best one compiled in.
     pub backend: Option<String>,
+}
+
+/// What early stopping and the best checkpoints follow; higher is better.
+const MONITORED: &str = "val/JaccardIndex";
+
+impl SegmentationSettings {
+    /// Those that every training has.
+    pub(crate) fn learning(&self) -> LearningSettings {
+        LearningSettings {
+            max_epochs: self.max_epochs,
+            total_folds: self.total_folds,
+            monitor: Monitor::higher(MONITORED),
+            early_stopping_patience: self.early_stopping_patience,
+            save_top_k: self.save_top_k,
+            log_every_n_steps: self.log_every_n_steps,
+            accumulate_grad_batches: self.accumulate_grad_batches,
+            gradient_clip: self.gradient_clip,
+            check_val_every_n_epoch: self.check_val_every_n_epoch,
+            checkpoint_every_n_steps: self.checkpoint_every_n_steps,
+            backend: self.backend.clone(),
+        }
+    }
 }
 
 /// What plans written before there was a choice mean.

@@ -32,17 +32,17 @@ impl Beginning {
     ) -> Result<Self, RunError> {
         let (table, settings) = (folder.table(), &setup.settings);
         let refused = |source| folder.undividable(source);
-        let (fold, all) = match setup.plan.task {
+        let (fold, all) = match setup.site.plan.task {
             RunTask::Fit => {
                 let rest = divide_without_folds(table, settings).map_err(refused)?.train;
                 let all = table.by_region().folds_of(&rest, settings.fold_method, settings.total_folds);
                 let all = all.map_err(|source| refused(source.into()))?;
-                (Some(setup.plan.cell.fold), all)
+                (Some(setup.site.plan.cell.fold), all)
             }
             RunTask::FitAndTest | RunTask::Test { .. } => (None, Vec::new()),
         };
         Ok(Self {
-            run_dir: setup.plan.run_dir.clone(),
+            run_dir: setup.site.plan.run_dir.clone(),
             distribution: Distribution::of(table, division, fold, &all),
             #[cfg(feature = "plots")]
             augmentations: pictures::Augmentations::new(setup, folder, &division.train),

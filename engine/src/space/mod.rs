@@ -13,6 +13,7 @@ mod distribution;
 mod error;
 mod parse;
 mod sampler;
+mod search;
 
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,8 @@ pub use builder::SpaceBuilder;
 pub use distribution::Distribution;
 pub use error::{DistributionError, SpaceError};
 pub use sampler::{DEFAULT_SEED, GridSampler, RandomSampler};
+pub(crate) use search::Search;
+pub use search::Trials;
 
 use engine_actors::plan::Hyperparameters;
 

@@ -2,7 +2,7 @@
 //!
 //! Owns: the optimizers and their state, the learning-rate schedules, the patience counter, the list of best
 //! checkpoints, the checkpoint folders on disk, and the exchange between processes that train one model. Knows nothing of segmentation, actors or trackers;
-//! what is trained and how it is fed is [`crate::segmentation`]'s.
+//! the loop that uses them is [`crate::learn`]'s.
 //!
 //! Nothing here draws random numbers or reads a clock, so a course of training is a function of the
 //! model's first weights and the order of the batches.

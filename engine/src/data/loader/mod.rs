@@ -16,9 +16,8 @@ pub use epoch::EpochIter;
 
 use super::error::DataError;
 use super::folder::{DataFolder, Sample};
-use super::shard::Shard;
 use crate::augment::{self, Pipeline, Symmetry};
-use crate::rng::SplitMix64;
+use crate::training::parallel::{Shard, rows_of_epoch};
 use crew::Crew;
 use epoch::Plan;
 
@@ -149,13 +148,7 @@ impl Loader {
     /// Loading goes on while the iterator is not asked. Dropped, it has no more loaded; its threads end with the loader and
     /// all of its iterators.
     pub fn epoch(&self, epoch: u32) -> EpochIter {
-        let mut rows = self.rows.clone();
-        if let Some(seed) = self.config.shuffle {
-            SplitMix64::keyed(seed, u64::from(epoch)).shuffle(&mut rows);
-        }
-        if let Some(shard) = self.config.shard {
-            rows = shard.of(&rows);
-        }
+        let rows = rows_of_epoch(&self.rows, self.config.shuffle, self.config.shard, epoch);
         let batches = self.batches_per_epoch();
         let workers = self.config.workers.clamp(1, batches.max(1));
         let ahead = self.config.ahead.clamp(workers, batches.max(workers));

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::*;
 use crate::backend::{BackendName, ComputeDevice};
-use crate::models::state_dict::{count_trained, infos, loaded, named_values};
+use crate::models::state_dict::{count_trained, infos, loaded, module_tensors};
 use crate::models::{NamedTensor, ParameterInfo};
 use crate::nn::TrainingPass;
 
@@ -250,7 +250,7 @@ fn weights_start_as_smps_do() {
         let spec = EncoderSpec { in_channels: bands, wanted: FeatureSpec::WHOLE };
         let built = Encoder::build(encoder, spec, &mut Initializer::new(3, &device)).unwrap();
         let drawn: BTreeMap<String, Vec<f32>> =
-            named_values(&built).unwrap().into_iter().map(|tensor| (tensor.name, tensor.values)).collect();
+            module_tensors(&built).unwrap().into_iter().map(|tensor| (tensor.name, tensor.values)).collect();
         for (layer, expected) in tensors {
             let values = &drawn[&format!("{layer}.weight")];
             assert!(values.len() > 1000, "{encoder} has {} values in {layer}", values.len());

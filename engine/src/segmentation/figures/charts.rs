@@ -6,9 +6,12 @@ use engine_tracking::ImageFile;
 
 use super::{CLASSES, PassFigures, put_picture};
 use crate::figures::{
-    FigureError, Matrix, Picture, confusion_matrix, learning_curves, precision_recall, region_table, roc,
+    FigureError, Line, LinePanel, Matrix, Picture, confusion_matrix, learning_curves, precision_recall,
+    region_table, roc,
 };
+use crate::learn::History;
 use crate::segmentation::error::RunError;
+use crate::segmentation::task::SHOWN;
 
 impl PassFigures {
     /// Writes each chart as `{name}.png`.
@@ -62,8 +65,26 @@ impl PassFigures {
         }
         if let Some(history) = &self.history {
             let title = format!("Learning curves until epoch {}", self.epoch);
-            charts.push(("learning_curves", learning_curves(&title, &history.panels())?, title));
+            charts.push(("learning_curves", learning_curves(&title, &panels(history))?, title));
         }
         Ok(charts.into_iter().map(|(name, picture, title)| (name, title, picture)).collect())
     }
+}
+
+/// A panel of losses and one of shares.
+fn panels(history: &History) -> Vec<LinePanel> {
+    let line = |name: &str| {
+        let rows = history.rows().iter();
+        let known = rows.filter_map(|row| Some((f64::from(row.epoch), *row.values.get(name)?)));
+        let (x, y): (Vec<f64>, Vec<f64>) = known.unzip();
+        let name = name.replace("JaccardIndex", "IoU").replace("AveragePrecision", "avg. precision");
+        (!x.is_empty()).then_some(Line { name, x, y })
+    };
+    let panel = |name: &str, names: &[&str], is_share| LinePanel {
+        name: name.into(),
+        lines: names.iter().filter_map(|name| line(name)).collect(),
+        is_share,
+    };
+    let (losses, shares) = SHOWN.split_at(2);
+    vec![panel("loss", losses, false), panel("metrics", shares, true)]
 }

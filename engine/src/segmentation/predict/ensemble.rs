@@ -9,6 +9,7 @@ use super::super::error::RunError;
 use super::super::evaluate::pixel_logits;
 use super::super::trained::Trained;
 use super::error::PredictError;
+use crate::learn::LearnError;
 use crate::metrics::MetricsError;
 use crate::models::SegmentationModel;
 use crate::nn::Precision;
@@ -55,7 +56,7 @@ impl Ensemble {
         let mut bands: Option<Vec<String>> = None;
         for path in &trained.checkpoints {
             let Checkpoint { weights, state, .. } = Checkpoint::read(path)?;
-            let shape = &state.model;
+            let shape = state.model_shape(path)?;
             let first = bands.get_or_insert_with(|| shape.bands.clone());
             if *first != shape.bands {
                 let (first, second) = (first.join(", "), shape.bands.join(", "));
@@ -74,7 +75,7 @@ impl Ensemble {
             )
             .map_err(RunError::from)?
             .load_safetensors(&weights)
-            .map_err(|source| RunError::Weights { path: path.clone(), source })?;
+            .map_err(|source| RunError::from(LearnError::Weights { path: path.clone(), source }))?;
             models.push((model.valid(), computing.precision));
         }
         let turns = (0..if flips == Flips::D4 { 8 } else { 1 }).map(|number| Turn {

@@ -65,7 +65,7 @@ impl Augmentations {
         Self {
             folder: Arc::clone(folder),
             names: setup.hyperparameters.augment.clone().unwrap_or_default(),
-            seed: setup.seed(),
+            seed: setup.site.seed(),
             shown: Shown::choose(setup, folder, train, None),
         }
     }

@@ -43,6 +43,16 @@ pub enum CheckpointError {
         /// Latest version this build reads.
         supported: u32,
     },
+    /// A checkpoint of a model that is not the segmentation workload's.
+    #[error(
+        "the checkpoint is of another workload's model, not of a segmentation network; use it with the program that \
+         wrote it: {}",
+        path.display()
+    )]
+    OtherWorkload {
+        /// The checkpoint.
+        path: PathBuf,
+    },
     /// Another writer has the folder.
     #[error(
         "another process still writes the run's checkpoints; let it end, or end it, and start again: {}",

@@ -20,10 +20,11 @@ const WRITING: &str = ".writing-";
 /// A checkpoint on its way out.
 const LEAVING: &str = ".leaving-";
 
-/// The name of a ranked checkpoint: `epoch=3-step=120-val_iou=0.41`.
-pub fn checkpoint_name(epoch: u32, step: u64, val_iou: f64) -> String {
+/// The name of a ranked checkpoint: `epoch=3-step=120-val_iou=0.41`, where `label` is the word for what it is ranked by.
+pub fn checkpoint_name(epoch: u32, step: u64, label: &str, value: f64) -> String {
     // Rust writes `NaN` where Python writes `nan`.
-    format!("epoch={epoch}-step={step}-val_iou={val_iou:.2}").to_lowercase()
+    let value = format!("{value:.2}").to_lowercase();
+    format!("epoch={epoch}-step={step}-{label}={value}")
 }
 
 /// What the folder of a checkpoint is filled with.

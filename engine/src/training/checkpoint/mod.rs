@@ -19,7 +19,7 @@ mod folder;
 mod lock;
 mod snapshot;
 mod state;
-mod values;
+pub(crate) mod values;
 mod writer;
 
 pub use error::CheckpointError;

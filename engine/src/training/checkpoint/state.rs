@@ -76,8 +76,9 @@ pub struct State {
     pub elapsed_secs: f64,
     /// The run.
     pub run: RunIdentity,
-    /// The model.
-    pub model: ModelShape,
+    /// What the segmentation workload's model is; none of other models, whose code says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelShape>,
     /// Hyperparameters of the run.
     pub hyperparameters: Value,
     /// Settings of the run.
@@ -189,6 +190,14 @@ impl State {
         let mut json = serde_json::to_vec_pretty(self).map_err(|e| damaged(path, STATE, &e))?;
         json.push(b'\n');
         Ok(json)
+    }
+
+    /// What the segmentation workload's model is.
+    ///
+    /// # Errors
+    /// [`CheckpointError::OtherWorkload`] for the checkpoint of another workload; `path` is where it lies.
+    pub fn model_shape(&self, path: &Path) -> Result<&ModelShape, CheckpointError> {
+        self.model.as_ref().ok_or_else(|| CheckpointError::OtherWorkload { path: path.to_owned() })
     }
 
     /// Reads `state.json` of a checkpoint folder alone.

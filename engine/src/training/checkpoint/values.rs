@@ -24,7 +24,7 @@ enum Word {
     NegativeInfinity,
 }
 
-pub(super) fn serialize<S: Serializer>(metrics: &Metrics, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<S: Serializer>(metrics: &Metrics, serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(metrics.len()))?;
     for (name, value) in metrics {
         match *value {
@@ -37,7 +37,7 @@ pub(super) fn serialize<S: Serializer>(metrics: &Metrics, serializer: S) -> Resu
     map.end()
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Metrics, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Metrics, D::Error> {
     let written = std::collections::BTreeMap::<String, Written>::deserialize(deserializer)?;
     let value = |written| match written {
         Written::Number(value) => value,

@@ -16,6 +16,7 @@
 mod c10d;
 mod error;
 mod gradients;
+mod shard;
 mod weights;
 
 use burn::tensor::Tensor;
@@ -25,6 +26,8 @@ use engine_devices::rank::Rank;
 pub use c10d::C10d;
 pub use error::ExchangeError;
 pub use gradients::{Sharing, mean_gradients};
+pub(crate) use shard::rows_of_epoch;
+pub use shard::{Remainder, Shard};
 pub use weights::{share_buffers, share_weights};
 
 use crate::backend::{BackendName, ComputeDevice};

@@ -58,6 +58,28 @@ pub struct ScheduleConfig {
     pub plateau_patience: u32,
 }
 
+impl Default for ScheduleConfig {
+    /// 0.001 throughout.
+    fn default() -> Self {
+        Self::constant(1e-3)
+    }
+}
+
+impl ScheduleConfig {
+    /// The same rate throughout; the schedules by other names take their usual constants from here.
+    pub fn constant(learning_rate: f64) -> Self {
+        Self {
+            name: ScheduleName::Constant,
+            learning_rate,
+            gamma: 0.9,
+            warmup_epochs: 0.0,
+            min_learning_rate: 0.0,
+            plateau_factor: 0.1,
+            plateau_patience: 2,
+        }
+    }
+}
+
 /// The learning rate of a run, and where it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]

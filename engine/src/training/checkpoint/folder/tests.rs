@@ -49,12 +49,12 @@ fn checkpoint(epoch: u32) -> Checkpoint {
             fold: 0,
             seed: 42,
         },
-        model: ModelShape {
+        model: Some(ModelShape {
             arch: "Unet".into(),
             encoder: "resnet18".into(),
             bands: vec!["red".into()],
             in_channels: 1,
-        },
+        }),
         hyperparameters: json!({"learning_rate": 1e-3}),
         settings: json!({"max_epochs": 2}),
     };
@@ -146,7 +146,7 @@ fn a_copy_is_what_it_is_a_copy_of() {
 #[test]
 fn a_taken_name_gets_a_version() {
     let (_dir, checkpoints) = folder();
-    let name = checkpoint_name(2, 30, 0.126);
+    let name = checkpoint_name(2, 30, "val_iou", 0.126);
     assert_eq!(name, "epoch=2-step=30-val_iou=0.13");
     for expected in [name.clone(), format!("{name}-v1"), format!("{name}-v2")] {
         assert_eq!(checkpoints.free_name(&name), expected);

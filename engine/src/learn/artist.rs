@@ -13,33 +13,33 @@ const THREAD: &str = "engine-artist";
 /// one is held in memory.
 ///
 /// What goes wrong is a warning. One that is dropped waits for what is being drawn: no figure is lost at the end of a run.
-pub(super) struct Artist {
+pub(crate) struct Artist {
     teller: FigureTeller,
     under_way: Option<(Drawing, JoinHandle<()>)>,
 }
 
 /// Something that is being drawn.
 #[derive(Debug, Clone)]
-pub(super) struct Drawing {
+pub(crate) struct Drawing {
     /// Closed once it is over.
     over: Receiver<()>,
 }
 
 impl Drawing {
     /// Waits until it is drawn and told of.
-    pub(super) fn wait(&self) {
+    pub(crate) fn wait(&self) {
         // Nothing is ever sent.
         let _closed = self.over.recv();
     }
 }
 
 impl Artist {
-    pub(super) fn new(teller: FigureTeller) -> Self {
+    pub(crate) fn new(teller: FigureTeller) -> Self {
         Self { teller, under_way: None }
     }
 
     /// Waits for the one before, then draws beside the caller.
-    pub(super) fn begin(&mut self, draw: impl FnOnce(&FigureTeller) + Send + 'static) {
+    pub(crate) fn begin(&mut self, draw: impl FnOnce(&FigureTeller) + Send + 'static) {
         self.finish();
         let teller = self.teller.clone();
         let (held, over) = bounded::<()>(0);
@@ -56,12 +56,12 @@ impl Artist {
     }
 
     /// What is being drawn, or was last.
-    pub(super) fn under_way(&self) -> Option<Drawing> {
+    pub(crate) fn under_way(&self) -> Option<Drawing> {
         self.under_way.as_ref().map(|(drawing, _)| drawing.clone())
     }
 
     /// Waits until nothing is being drawn.
-    pub(super) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         let ended = self.under_way.take().map(|(_, thread)| thread.join());
         if let Some(Err(_)) = ended {
             self.teller.warn("figures are not drawn: the thread that draws them panicked, and has said why");

@@ -5,31 +5,22 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::optim::GradientsAccumulator;
-use burn::tensor::Device;
 use engine_actors::outcome::Failure;
 use engine_actors::protocol::{Phase, RunSummary};
 use engine_tracking::{MetricPoint, Metrics};
 
 use super::artist::Artist;
-use super::error::RunError;
-use super::evaluate::{Evaluation, Pass};
-use super::figures::PassFigures;
-use super::prepare::{evaluation_loader, train_loader};
-use super::preview::Shown;
-use super::resume::Course;
-use super::setup::Setup;
-use super::start::Beginning;
-use super::tally::{Clock, NotFinite, Sums, Tally};
-use crate::data::{DataFolder, Loader, Remainder};
-use crate::folds::Division;
-use crate::metrics::RegionCounts;
-use crate::models::SegmentationModel;
-use crate::training::checkpoint::{Checkpoints, ModelShape, Writer};
+use super::clock::Clock;
+use super::course::Course;
+use super::error::LearnError;
+use super::pass::Pass;
+use super::site::Site;
+use super::tally::{NotFinite, Tally};
+use super::task::{Task, Validated, over_all};
+use crate::models::trained_count;
+use crate::training::checkpoint::{Checkpoints, Writer};
 use crate::training::parallel::{Exchange, share_buffers};
 use crate::workload::RunContext;
-
-/// What early stopping and the best checkpoints follow; higher is better.
-const MONITORED: &str = "val/JaccardIndex";
 
 /// How a part of the training came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,25 +31,39 @@ pub(super) enum End {
     Stopped,
 }
 
+/// A run that was trained.
+pub(crate) struct Fitted {
+    pub(crate) summary: RunSummary,
+    /// The best checkpoint, the last where none is ranked.
+    pub(crate) checkpoint: PathBuf,
+}
+
+/// Trains a run, or goes on with it, until its end or until it is asked to stop.
+pub(crate) fn fit<T: Task>(
+    task: &T,
+    site: &Site,
+    context: &RunContext,
+    exchange: &dyn Exchange,
+) -> Result<Fitted, T::Error> {
+    let mut trainer = Trainer::prepare(task, site, context, exchange)?;
+    let end = trainer.run()?;
+    let checkpoint = trainer.best_checkpoint().unwrap_or_else(|| trainer.writer.checkpoints().last());
+    Ok(Fitted { summary: trainer.summary(end), checkpoint })
+}
+
 /// One run's training: the whole of it, or one rank's part.
-pub(super) struct Trainer<'a> {
-    pub(super) setup: &'a Setup,
+pub(super) struct Trainer<'a, T: Task> {
+    pub(super) task: &'a T,
+    pub(super) site: &'a Site,
     pub(super) context: &'a RunContext,
     pub(super) exchange: &'a dyn Exchange,
-    pub(super) shape: ModelShape,
-    pub(super) device: Device,
-    pub(super) train: Loader,
-    val: Loader,
-    /// Validation samples to show; `None` where nothing is ever drawn.
-    shown: Option<Shown>,
-    /// Where the validation samples lie.
-    regions: RegionCounts,
+    pub(super) train: Arc<T::Train>,
     pub(super) artist: Artist,
-    pub(super) writer: Writer<RunError>,
-    pub(super) course: Course,
+    pub(super) writer: Writer<LearnError>,
+    pub(super) course: Course<T>,
     pub(super) clock: Clock,
     /// Gradients of the step under way.
-    pub(super) gathered: GradientsAccumulator<SegmentationModel>,
+    pub(super) gathered: GradientsAccumulator<T::Model>,
     /// The first loss of this rank that is not finite.
     pub(super) not_finite: Option<NotFinite>,
     /// Whether a rank was asked to stop, and all know.
@@ -69,27 +74,23 @@ pub(super) struct Trainer<'a> {
     pub(super) saved_step: u64,
 }
 
-impl<'a> Trainer<'a> {
+impl<'a, T: Task> Trainer<'a, T> {
     /// Makes everything ready and says so.
-    pub(super) fn prepare(
-        setup: &'a Setup,
+    fn prepare(
+        task: &'a T,
+        site: &'a Site,
         context: &'a RunContext,
         exchange: &'a dyn Exchange,
-        folder: &Arc<DataFolder>,
-        shape: ModelShape,
-        division: &Division,
-    ) -> Result<Self, RunError> {
-        let val = evaluation_loader(setup, folder, division.val.clone(), setup.shard(Remainder::Leave))?;
-        let shown = Shown::choose(setup, folder, &division.val, setup.shard(Remainder::Leave));
+    ) -> Result<Self, T::Error> {
         // Refused before a model is built: a batch larger than the set, an augmentation that does not fit.
-        let batches = train_loader(setup, folder, division.train.clone(), setup.seed())?.batches_per_epoch();
-        let steps = batches.div_ceil(setup.settings.accumulate_grad_batches as usize) as u64;
-        let checkpoints = open_checkpoints(setup, exchange)?;
-        let course = Course::begin(setup, context, &shape, &checkpoints, steps)?.shared(exchange)?;
-        let train = train_loader(setup, folder, division.train.clone(), course.order.seed)?;
-        let (train_samples, val_samples) = (division.train.len() as u64, division.val.len() as u64);
-        let parameters = course.model.parameter_count() as u64;
-        let device_text = setup.device_text.clone();
+        let train = task.train(site.seed())?;
+        let steps = task.batches(&train).div_ceil(site.learning.accumulate_grad_batches as usize) as u64;
+        let checkpoints = open_checkpoints(site, exchange)?;
+        let course = Course::begin(task, site, context, &checkpoints, steps)?.shared(exchange)?;
+        let train = if course.order.seed == site.seed() { train } else { task.train(course.order.seed)? };
+        let (train_samples, val_samples) = task.samples();
+        let parameters = trained_count(&*course.model) as u64;
+        let device_text = site.device_text.clone();
         match course.from {
             Some(from) => {
                 let known = (from, course.metrics.clone());
@@ -99,22 +100,19 @@ impl<'a> Trainer<'a> {
         }
         let mut artist = Artist::new(context.figure_teller());
         // One that goes on has drawn its beginning: no checkpoint stands before that.
-        if shown.is_some() && course.from.is_none() {
-            let beginning = Beginning::new(setup, folder, division)?;
-            artist.begin(move |teller| beginning.perform(teller));
+        if course.from.is_none()
+            && let Some(draw) = task.beginning()?
+        {
+            artist.begin(draw);
         }
         // What comes next at its place is one row with it: nothing may hand it on before.
         course.open_row.iter().for_each(|row| context.log(row.clone()));
         Ok(Self {
-            setup,
+            task,
+            site,
             context,
             exchange,
-            shape,
-            device: setup.device.clone().autodiff(),
-            train,
-            val,
-            shown,
-            regions: RegionCounts::new(folder.table(), &division.val),
+            train: Arc::new(train),
             artist,
             writer: Writer::new(checkpoints),
             clock: Clock::start(course.elapsed),
@@ -128,10 +126,11 @@ impl<'a> Trainer<'a> {
     }
 
     /// Trains until the last epoch, until patience runs out, or until asked to stop. What was to be written is on disk then.
-    pub(super) fn run(&mut self) -> Result<End, RunError> {
+    fn run(&mut self) -> Result<End, T::Error> {
         let end = match (self.epochs(), self.writer.finish()) {
             (Ok(end), Ok(())) => end,
-            (Err(error), Ok(())) | (Ok(_), Err(error)) => return Err(error),
+            (Err(error), Ok(())) => return Err(error),
+            (Ok(_), Err(error)) => return Err(error.into()),
             (Err(error), Err(unwritten)) => {
                 self.context.warn(Failure::from(unwritten).message);
                 return Err(error);
@@ -139,12 +138,12 @@ impl<'a> Trainer<'a> {
         };
         self.artist.finish();
         // A rank that left while others still listen would look lost to them.
-        self.exchange.barrier()?;
+        self.exchange.barrier().map_err(LearnError::from)?;
         Ok(end)
     }
 
-    fn epochs(&mut self) -> Result<End, RunError> {
-        while self.course.order.next_epoch < self.setup.settings.max_epochs
+    fn epochs(&mut self) -> Result<End, T::Error> {
+        while self.course.order.next_epoch < self.site.learning.max_epochs
             && !self.course.early_stopping.is_exhausted()
         {
             let epoch = self.course.order.next_epoch;
@@ -157,7 +156,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// How the run stands.
-    pub(super) fn summary(&self, end: End) -> RunSummary {
+    fn summary(&self, end: End) -> RunSummary {
         RunSummary {
             metrics: self.course.metrics.clone(),
             best_checkpoint: self.best_checkpoint(),
@@ -168,27 +167,22 @@ impl<'a> Trainer<'a> {
     }
 
     /// The checkpoint with the best monitored value; none where none is kept.
-    pub(super) fn best_checkpoint(&self) -> Option<PathBuf> {
+    fn best_checkpoint(&self) -> Option<PathBuf> {
         self.course.top_k.best().map(|ranked| self.writer.checkpoints().path(&ranked.name))
     }
 
-    /// The checkpoint written last.
-    pub(super) fn last_checkpoint(&self) -> PathBuf {
-        self.writer.checkpoints().last()
-    }
-
     /// One epoch. A stop leaves the course between two batches, or before the validation.
-    fn epoch(&mut self, epoch: u32) -> Result<End, RunError> {
-        let mut tally = Tally::new(self.course.sums, &self.setup.loss, &self.device);
+    fn epoch(&mut self, epoch: u32) -> Result<End, T::Error> {
+        let mut tally = Tally::new(self.course.sums.clone(), self.task);
         let trained = self.train_batches(epoch, &mut tally)?;
         self.look(&mut tally)?;
-        let (sums, [not_finite]) = tally.sums()?.over_all(self.exchange, [self.not_finite.is_some()])?;
+        let (sums, [not_finite]) = over_all(tally.sums()?, self.exchange, [self.not_finite.is_some()])?;
         self.end_if_not_finite(epoch, not_finite)?;
         self.course.sums = sums;
         if trained == End::Stopped {
             return Ok(End::Stopped);
         }
-        let mut values = sums.metrics(&self.setup.loss, "");
+        let mut values = self.task.train_metrics(&self.course.sums, "");
         values.extend(self.clock.log());
         let has_row = self.course.open_row.as_ref().is_some_and(|row| row.step == self.course.step);
         if !has_row {
@@ -203,10 +197,11 @@ impl<'a> Trainer<'a> {
         let Some(evaluation) = self.validate(epoch)? else {
             return Ok(End::Stopped);
         };
-        values.extend(evaluation.metrics.clone());
+        let validated = self.task.val_metrics(&evaluation).clone();
+        values.extend(validated.clone());
         self.course.history.push(epoch, &values);
         self.log(epoch, values);
-        self.context.validated(epoch, self.course.step, evaluation.metrics.clone());
+        self.context.validated(epoch, self.course.step, validated);
         self.close_epoch();
         self.judge(epoch, evaluation)?;
         Ok(End::Done)
@@ -214,34 +209,22 @@ impl<'a> Trainer<'a> {
 
     /// Whether the epoch is followed by a validation.
     fn validates(&self, epoch: u32) -> bool {
-        let settings = &self.setup.settings;
+        let settings = &self.site.learning;
         let every = settings.check_val_every_n_epoch;
         epoch + 1 == settings.max_epochs || (every > 0 && (epoch + 1).is_multiple_of(every))
     }
 
-    /// Whether the validation after the epoch is drawn: every so many, and the last. It follows from the epoch alone: a
-    /// run that goes on draws as if it had never stopped.
-    fn draws(&self, epoch: u32) -> bool {
-        let settings = &self.setup.settings;
-        let validations = (epoch + 1).div_ceil(settings.check_val_every_n_epoch.max(1));
-        let is_due = validations.is_multiple_of(settings.plot_every_n_val_epochs.max(1));
-        self.shown.is_some() && (is_due || epoch + 1 == settings.max_epochs)
-    }
-
     /// Validates the weights as they are, with rank 0's running statistics; `None` if asked to stop meanwhile.
-    fn validate(&mut self, epoch: u32) -> Result<Option<Evaluation>, RunError> {
-        self.course.model.change(|model| share_buffers(self.exchange, model))?;
-        let may_be_drawn = self.draws(epoch) || self.course.early_stopping.is_last_chance();
-        let shown = self.shown.as_ref().filter(|_| may_be_drawn);
-        let pass = Pass { shown, ..self.pass(Phase::Validate, epoch) };
-        pass.run(&self.course.model.valid(), &self.val, "val", self.regions.clone())
+    fn validate(&mut self, epoch: u32) -> Result<Option<T::Evaluation>, T::Error> {
+        self.task.settle(&self.course.model);
+        self.course.model.change(|model| share_buffers(self.exchange, model)).map_err(LearnError::from)?;
+        let is_last_chance = self.course.early_stopping.is_last_chance();
+        self.task.validate(&self.course.model.valid(), &self.pass(Phase::Validate, epoch), is_last_chance)
     }
 
     pub(super) fn pass(&self, phase: Phase, epoch: u32) -> Pass<'a> {
-        let Setup { device, settings, loss, .. } = self.setup;
-        let (context, exchange) = (self.context, self.exchange);
-        let (precision, max_epochs) = (settings.precision, settings.max_epochs);
-        Pass { context, exchange, device, loss, precision, phase, epoch, max_epochs, shown: None }
+        let Self { context, exchange, .. } = *self;
+        Pass { context, exchange, phase, epoch, max_epochs: self.site.learning.max_epochs }
     }
 
     /// Moves the course to the next epoch.
@@ -249,38 +232,38 @@ impl<'a> Trainer<'a> {
         self.course.schedule.after_epoch();
         self.course.order.next_epoch += 1;
         self.course.order.batches_done = 0;
-        self.course.sums = Sums::default();
+        self.course.sums = T::Sums::default();
         self.course.open_row = None;
     }
 
     /// Takes the value of a validation to patience, ranking, figures and checkpoints. The value is the same on all
     /// ranks, and so is what follows from it; rank 0 writes.
-    fn judge(&mut self, epoch: u32, evaluation: Evaluation) -> Result<(), RunError> {
-        let value = evaluation.metrics.get(MONITORED).copied().unwrap_or(f64::NAN);
+    fn judge(&mut self, epoch: u32, evaluation: T::Evaluation) -> Result<(), T::Error> {
+        let monitor = self.task.monitor();
+        let found = self.task.val_metrics(&evaluation);
+        let Some(&value) = found.get(monitor.metric()) else {
+            let known = found.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            return Err(LearnError::NotMeasured { name: monitor.metric().to_owned(), known }.into());
+        };
+        let merit = monitor.merit(value);
         let best_before = self.course.early_stopping.best();
         self.course.monitored = Some(value);
-        self.course.early_stopping.observe(value);
-        self.course.schedule.after_validation(value);
-        let is_best = best_before.is_none() || self.course.early_stopping.best() != best_before;
-        let writes_data = is_best && self.setup.is_first();
-        let is_last = self.shown.is_some() && self.course.early_stopping.is_exhausted();
-        let is_drawn = self.draws(epoch) || is_last;
-        if writes_data || is_drawn {
-            let figures = PassFigures {
-                run_dir: self.setup.plan.run_dir.clone(),
-                prefix: "val",
-                epoch,
-                step: self.course.step,
-                evaluation,
-                history: Some(self.course.history.clone()),
-                writes_data,
-                is_drawn,
-            };
-            // Begun before the checkpoint, which waits for it: a run that goes on from there does not come by here again.
-            self.artist.begin(move |teller| figures.perform(teller));
+        self.course.early_stopping.observe(merit);
+        self.course.schedule.after_validation(merit);
+        let validated = Validated {
+            epoch,
+            step: self.course.step,
+            evaluation,
+            is_best: best_before.is_none() || self.course.early_stopping.best() != best_before,
+            is_last: self.course.early_stopping.is_exhausted(),
+            history: &self.course.history,
+        };
+        // Begun before the checkpoint, which waits for it: a run that goes on from there does not come by here again.
+        if let Some(draw) = self.task.figures(validated) {
+            self.artist.begin(draw);
         }
         self.rank_and_write(epoch, value)?;
-        Ok(self.exchange.barrier()?)
+        Ok(self.exchange.barrier().map_err(LearnError::from)?)
     }
 
     pub(super) fn log(&mut self, epoch: u32, values: Metrics) {
@@ -298,9 +281,9 @@ impl<'a> Trainer<'a> {
 }
 
 /// The run's checkpoints. Rank 0 clears what a killed attempt left half-written before the others look.
-fn open_checkpoints(setup: &Setup, exchange: &dyn Exchange) -> Result<Checkpoints, RunError> {
-    let dir = setup.plan.run_dir.join("checkpoints");
-    if setup.is_first() {
+fn open_checkpoints(site: &Site, exchange: &dyn Exchange) -> Result<Checkpoints, LearnError> {
+    let dir = site.plan.run_dir.join("checkpoints");
+    if site.is_first() {
         let checkpoints = Checkpoints::open(dir)?;
         exchange.barrier()?;
         return Ok(checkpoints);

@@ -5,8 +5,9 @@
 //! disk, it is told, what is no more among the best is deleted.
 
 use super::artist::Drawing;
-use super::error::RunError;
-use super::train::Trainer;
+use super::error::LearnError;
+use super::task::Task;
+use super::trainer::Trainer;
 use crate::training::checkpoint::{Checkpoints, Snapshot, checkpoint_name};
 use crate::workload::{CheckpointTeller, Kept, Settler};
 
@@ -28,42 +29,43 @@ struct Writing {
     teller: CheckpointTeller,
 }
 
-impl Trainer<'_> {
+impl<T: Task> Trainer<'_, T> {
     /// Writes `last`, and with it a ranked checkpoint if the value is among the best. Rank 0 writes; all ranks know what is
     /// ranked.
-    pub(super) fn rank_and_write(&mut self, epoch: u32, value: f64) -> Result<(), RunError> {
-        if !self.course.top_k.would_keep(value) {
+    pub(super) fn rank_and_write(&mut self, epoch: u32, value: f64) -> Result<(), LearnError> {
+        let merit = self.task.monitor().merit(value);
+        if !self.course.top_k.would_keep(merit) {
             return self.write(epoch, Ranking::default());
         }
-        let mut name = checkpoint_name(epoch, self.course.step, value);
-        if self.setup.is_first() {
+        let mut name = checkpoint_name(epoch, self.course.step, &self.task.monitor_label(), value);
+        if self.site.is_first() {
             // What is being written may have the name, and what is being deleted may free it.
             self.writer.finish()?;
             name = self.writer.checkpoints().free_name(&name);
         }
-        let evicted = self.course.top_k.insert(name.clone(), value);
+        let evicted = self.course.top_k.insert(name.clone(), merit);
         self.write(epoch, Ranking { name: Some(name), evicted })
     }
 
     /// Writes `last`.
-    pub(super) fn write_last(&mut self, epoch: u32) -> Result<(), RunError> {
+    pub(super) fn write_last(&mut self, epoch: u32) -> Result<(), LearnError> {
         self.write(epoch, Ranking::default())
     }
 
     /// Has a checkpoint of the course written as it is now, and with it whatever checkpoint was asked for until now: for
     /// one that was asked for the run waits.
-    fn write(&mut self, epoch: u32, ranking: Ranking) -> Result<(), RunError> {
+    fn write(&mut self, epoch: u32, ranking: Ranking) -> Result<(), LearnError> {
         let is_asked = self.context.checkpoint_requested() || self.checkpoint_agreed;
         self.checkpoint_agreed = false;
         self.saved_step = self.course.step;
-        if !self.setup.is_first() {
+        if !self.site.is_first() {
             return Ok(());
         }
         // Before the copy: there is one at a time.
         self.writer.finish()?;
         let (drawing, settler) = (self.artist.under_way(), self.context.settler());
         self.course.elapsed = self.clock.elapsed();
-        let snapshot = self.course.snapshot(self.setup, &self.shape, epoch)?;
+        let snapshot = self.course.snapshot(self.task, self.site, epoch)?;
         let (monitored, teller) = (self.course.monitored, self.context.checkpoint_teller());
         let writing = Writing { snapshot, ranking, monitored, drawing, settler, teller };
         self.writer.begin(move |checkpoints| writing.perform(checkpoints))?;
@@ -72,12 +74,12 @@ impl Trainer<'_> {
 }
 
 impl Writing {
-    fn perform(self, checkpoints: &Checkpoints) -> Result<(), RunError> {
+    fn perform(self, checkpoints: &Checkpoints) -> Result<(), LearnError> {
         let Self { snapshot, ranking: Ranking { name, evicted }, monitored, drawing, settler, teller } = self;
         drawing.iter().for_each(Drawing::wait);
         // No checkpoint holds more than the run's records do.
         if settler.ask().wait() == Kept::No {
-            return Err(RunError::EngineGone);
+            return Err(LearnError::EngineGone);
         }
         let (epoch, step) = (snapshot.state.epoch, snapshot.state.step);
         let last = match name {

@@ -1,5 +1,7 @@
 //! Which of the samples are one process's, where several train one model.
 
+use crate::rng::SplitMix64;
+
 /// What becomes of samples that do not divide evenly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remainder {
@@ -37,6 +39,24 @@ impl Shard {
     pub fn of(&self, items: &[usize]) -> Vec<usize> {
         let len = self.len(items.len());
         items.iter().cycle().skip(self.rank).step_by(self.world).take(len).copied().collect()
+    }
+}
+
+/// The rows of an epoch in the order they are loaded: shuffled by a seed, another order each epoch, or as they are; then the
+/// share of this process.
+pub(crate) fn rows_of_epoch(
+    rows: &[usize],
+    shuffle: Option<u64>,
+    shard: Option<Shard>,
+    epoch: u32,
+) -> Vec<usize> {
+    let mut rows = rows.to_vec();
+    if let Some(seed) = shuffle {
+        SplitMix64::keyed(seed, u64::from(epoch)).shuffle(&mut rows);
+    }
+    match shard {
+        Some(shard) => shard.of(&rows),
+        None => rows,
     }
 }
 
