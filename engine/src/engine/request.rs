@@ -5,6 +5,7 @@ use engine_actors::score::Scoring;
 use serde_json::Value;
 
 use crate::resume::Keeping;
+use crate::seeds;
 
 /// One run.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,4 +68,53 @@ pub struct TuneRequest {
     pub settings: Value,
     /// How the job is kept and resumed.
     pub keeping: Keeping,
+}
+
+impl RunRequest {
+    /// A run of these hyperparameters on a cell, trained and validated, under a generated name.
+    #[must_use]
+    pub fn new(cell: Cell, hyperparameters: Hyperparameters) -> Self {
+        let (task, settings, keeping) = (RunTask::Fit, Value::Null, Keeping::default());
+        Self { name: None, cell, task, hyperparameters, settings, keeping }
+    }
+}
+
+impl CvRequest {
+    /// A cv of these hyperparameters over the cells, under a generated name; one that does not complete fails it.
+    #[must_use]
+    pub fn new(
+        cells: impl IntoIterator<Item = Cell>,
+        hyperparameters: Hyperparameters,
+        scoring: Scoring,
+    ) -> Self {
+        Self {
+            name: None,
+            cells: cells.into_iter().collect(),
+            hyperparameters,
+            scoring,
+            failed_cells: FailedCells::default(),
+            max_failures: None,
+            settings: Value::Null,
+            keeping: Keeping::default(),
+        }
+    }
+}
+
+impl TuneRequest {
+    /// A tune of so many configurations at the most, each over the cells, under a generated name; nothing follows it.
+    #[must_use]
+    pub fn new(n_trials: u32, cells: impl IntoIterator<Item = Cell>, scoring: Scoring) -> Self {
+        Self {
+            name: None,
+            n_trials,
+            cells: cells.into_iter().collect(),
+            scoring,
+            failed_cells: FailedCells::default(),
+            max_failures: None,
+            after: AfterTune::default(),
+            retrain_seed: seeds::FIRST[0],
+            settings: Value::Null,
+            keeping: Keeping::default(),
+        }
+    }
 }
