@@ -14,7 +14,7 @@ const EPOCHS: u32 = 50;
 const FOLDS: u32 = 3;
 
 /// What a run does: one model, one fold.
-pub struct Line;
+pub(crate) struct Line;
 
 impl Workload for Line {
     fn run(&self, order: &RunOrder, context: &RunContext) -> Result<RunSummary, Failure> {
@@ -52,7 +52,7 @@ fn wobble(i: u32) -> f64 {
 }
 
 /// A tune over these learning rates, and what proposes them.
-pub fn over(rates: &[f64]) -> Result<(TuneRequest, Box<GridSampler>), Box<dyn Error + Send + Sync>> {
+pub(crate) fn over(rates: &[f64]) -> Result<(TuneRequest, Box<GridSampler>), Box<dyn Error + Send + Sync>> {
     let rates = Distribution::Choice(rates.iter().map(|rate| json!(rate)).collect());
     let sampler = GridSampler::new(SearchSpace::new([("rate".to_owned(), rates)])?)?;
     let cells = (0..FOLDS).map(|fold| Cell { fold, seed: 42 });

@@ -83,12 +83,12 @@ pub fn cells(folds: u32) -> impl Iterator<Item = Cell> {
 }
 
 /// What a run is to do.
-pub fn deed(of: Value) -> Hyperparameters {
+pub fn deed(of: &Value) -> Hyperparameters {
     of.as_object().unwrap().clone()
 }
 
 /// A cv of so many cells that do this.
-pub fn cv(folds: u32, of: Value) -> CvRequest {
+pub fn cv(folds: u32, of: &Value) -> CvRequest {
     CvRequest {
         failed_cells: engine::FailedCells::Ignore,
         ..CvRequest::new(cells(folds), deed(of), scoring())
@@ -97,10 +97,10 @@ pub fn cv(folds: u32, of: Value) -> CvRequest {
 
 /// A cv whose cells train a moment.
 pub fn short_cv(folds: u32) -> CvRequest {
-    cv(folds, json!({"deed": "train", "steps": 5}))
+    cv(folds, &json!({"deed": "train", "steps": 5}))
 }
 
 /// A cv of one cell that trains until it is told to stop.
 pub fn endless_cv() -> CvRequest {
-    cv(1, json!({"deed": "forever"}))
+    cv(1, &json!({"deed": "forever"}))
 }

@@ -122,7 +122,7 @@ fn cancelled_tune() {
     let folder = tempfile::tempdir().unwrap();
     leaving_nothing(|_| {
         let engine = engine_on(folder.path(), 2).build().unwrap();
-        let sampler = Same(deed(json!({"deed": "forever"})));
+        let sampler = Same(deed(&json!({"deed": "forever"})));
         let mut tune = engine.tune(TuneRequest::new(3, cells(2), scoring()), Box::new(sampler)).unwrap();
         let mut events = tune.events();
         until_training(&mut events);
@@ -190,7 +190,7 @@ fn panicking_workload() {
             let builder = engine_on(folder.path(), 1);
             let builder = if processes { builder.process_workers() } else { builder };
             let engine = builder.build().unwrap();
-            let outcome = engine.cv(cv(3, json!({"deed": "panic"}))).unwrap().wait().unwrap();
+            let outcome = engine.cv(cv(3, &json!({"deed": "panic"}))).unwrap().wait().unwrap();
             assert_eq!(statuses(&outcome), [Status::Failed, Status::Complete, Status::Complete]);
             let failure = outcome.runs[0].failure.as_ref().unwrap();
             assert_eq!(failure.cause, Cause::Panic);
@@ -202,7 +202,7 @@ fn panicking_workload() {
 
 /// A cv of one run that looks at nothing but this file, begun and told to stop.
 fn deaf_and_cancelled(engine: &engine::Engine, file: &std::path::Path) -> JobHandle<CvOutcome> {
-    let mut job = engine.cv(cv(1, json!({"deed": "deaf", "file": file.to_str().unwrap()}))).unwrap();
+    let mut job = engine.cv(cv(1, &json!({"deed": "deaf", "file": file.to_str().unwrap()}))).unwrap();
     let mut events = job.events();
     until_training(&mut events);
     job.cancel();
@@ -254,7 +254,7 @@ fn stalled_reader() {
     leaving_nothing(|_| {
         let engine = engine_on(folder.path(), 1).build().unwrap();
         let stalled = engine.events();
-        let mut job = engine.cv(cv(1, json!({"deed": "chatter", "steps": FACTS}))).unwrap();
+        let mut job = engine.cv(cv(1, &json!({"deed": "chatter", "steps": FACTS}))).unwrap();
         let mut events = job.events();
         let reading = thread::spawn(move || {
             let mut progress = 0;
@@ -344,7 +344,7 @@ fn fields() {
         assert_eq!(refused(engine.cv(named("../up")).unwrap_err()).0, Some("name"));
         let none = TuneRequest::new(0, cells(1), scoring());
         assert_eq!(
-            refused(engine.tune(none, Box::new(Same(deed(json!({}))))).unwrap_err()).0,
+            refused(engine.tune(none, Box::new(Same(deed(&json!({}))))).unwrap_err()).0,
             Some("n_trials")
         );
         drop(engine.cv(named("taken")).unwrap().wait().unwrap());
