@@ -1,17 +1,25 @@
 //! The public event stream: everything a progress display, a log or an embedding app can know.
+//!
+//! - [`Event`]: what happened
+//! - [`EventLine`], [`read_event_line`]: the same as a line of JSON, with [`EVENT_VERSION`]
+//! - [`EventStream`](crate::bus::EventStream): how it is read
+
+mod line;
 
 use std::path::PathBuf;
 
 use engine_tracking::{Metrics, RunPlace};
 use serde::{Deserialize, Serialize};
 
+pub use self::line::{EVENT_VERSION, EventLine, EventLineError, read_event_line};
+
 use crate::outcome::{Failure, Status};
 use crate::plan::{Cell, Hyperparameters};
 use crate::protocol::Progress;
 
-/// Something that happened. Serialised with `"event": "run-started"` and so on.
+/// Something that happened. Serialised with `"event": "run-started"` and so on; as a line of JSON, see [`EventLine`].
 ///
-/// All but [`Event::RunProgressed`] are facts, published once; see [`bus`](crate::bus) for what a slow reader loses.
+/// All but [`Event::RunProgressed`] are facts, published once and lost by no reader.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -92,6 +100,7 @@ pub enum Event {
         /// How it ended.
         status: Status,
         /// Metrics last logged.
+        #[serde(deserialize_with = "line::metrics")]
         metrics: Metrics,
     },
     /// A cv is over, its tables written.
@@ -168,12 +177,15 @@ pub enum Event {
         /// Process of the worker; the engine's own for a thread.
         pid: u32,
     },
-    /// Where a run is. Progress: may be skipped by a slow reader.
+    /// Where a run is. No fact but a hint: a newer one takes the place of one that was not read in time.
     RunProgressed {
         /// Id of the run.
         run_id: String,
         /// Epoch, batch and phase.
         progress: Progress,
+        /// Those of this run since the last one, that this reader did not get.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        skipped: u64,
     },
     /// A validation pass is over.
     RunValidated {
@@ -184,6 +196,7 @@ pub enum Event {
         /// Optimizer steps so far.
         step: u64,
         /// All validation metrics.
+        #[serde(deserialize_with = "line::metrics")]
         metrics: Metrics,
     },
     /// A checkpoint is on disk.
@@ -225,6 +238,7 @@ pub enum Event {
         /// Time from the first attempt's start to the end, in seconds.
         duration_secs: f64,
         /// Metrics last logged.
+        #[serde(deserialize_with = "line::metrics")]
         metrics: Metrics,
         /// Best checkpoint.
         checkpoint: Option<PathBuf>,
@@ -250,4 +264,8 @@ pub enum Event {
         /// What, as a fragment.
         message: String,
     },
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

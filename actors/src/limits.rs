@@ -1,6 +1,7 @@
 //! Every queue bound and every timer of the actors, in one place.
 //!
-//! A queue without a bound here does not exist. What a full queue means stands with each bound.
+//! A queue without a bound here does not exist, but for what waits for a reader of events: that is bounded by what happened, see
+//! [`bus`](crate::bus). What a full queue means stands with each bound.
 
 use std::time::Duration;
 
@@ -101,10 +102,6 @@ pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Mailbox of actors that nobody sends to: what they hear comes from channels they own.
 pub const UNUSED_MAILBOX: usize = 1;
-
-/// Events kept for readers of the event stream. A reader that falls further behind loses the oldest, is told how
-/// many, and slows nobody.
-pub const EVENT_RING: usize = 4096;
 
 /// The durations a run is held to; [`Default`] gives the constants of this module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -43,6 +43,12 @@ impl StopLine {
         });
     }
 
+    /// Whether a stop was asked for.
+    #[must_use]
+    pub fn is_raised(&self) -> bool {
+        self.sender.borrow().is_some()
+    }
+
     /// Whether the child is gone.
     #[must_use]
     pub fn is_released(&self) -> bool {

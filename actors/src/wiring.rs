@@ -14,8 +14,10 @@ use crate::ports::{SharedIds, TrackerFactory, WorkerLauncher};
 use crate::run::DeviceMemory;
 use crate::sink::ParquetSink;
 
-/// The parts a system shares among its actors; one per system, never changed.
+/// The parts a system shares among its actors, never changed; but for the bus, which each job has of its own.
+#[derive(Clone)]
 pub(crate) struct Wiring {
+    /// Of the actor's job.
     pub(crate) bus: EventBus,
     pub(crate) devices: Addr<DeviceManager>,
     pub(crate) sink: Addr<ParquetSink>,

@@ -201,9 +201,9 @@ fn a_lock_folder_that_can_not_be_used_is_told_at_the_start_for_gpus_only() {
 fn a_manager_without_devices_refuses_at_once() {
     on_arbiter(async {
         let bus = engine_actors::bus::EventBus::new();
-        let manager = DeviceManager::new(vec![], RunsPerDevice::ONE, bus).start();
+        let manager = DeviceManager::new(vec![], RunsPerDevice::ONE, bus.clone()).start();
         let (reply, answer) = tokio::sync::oneshot::channel();
-        let ask = engine_actors::devices::AcquireLease { holder: "run".into(), want: Want::All, reply };
+        let ask = engine_actors::devices::AcquireLease { holder: "run".into(), want: Want::All, bus, reply };
         manager.send(ask).await.unwrap();
         assert!(is_given(answer).await.is_err());
     });

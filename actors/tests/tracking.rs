@@ -185,7 +185,7 @@ fn what_a_back_end_publishes_and_that_the_worker_answers_stand_in_the_runs_own_l
     assert!(log.contains(&format!("\"pid\":{own}")), "{log}");
     assert!(log.lines().last().unwrap().contains("run-finished"), "{log}");
     let mut published = 0;
-    while let Ok(event) = events.try_recv() {
+    while let Some(event) = events.try_next() {
         published += u32::from(matches!(event, Event::RunTracked { .. } | Event::WorkerReady { .. }));
     }
     assert_eq!(published, 2);
@@ -224,7 +224,7 @@ fn a_back_end_that_blocks_is_given_up_and_the_run_goes_on_with_every_row_in_its_
     let outcome = stage.system.run(stage.run_plan("r")).unwrap().wait().unwrap();
     assert_eq!((outcome.status, outcome.attempts), (Status::Complete, 1));
     let mut warnings = vec![];
-    while let Ok(event) = events.try_recv() {
+    while let Some(event) = events.try_next() {
         if let Event::Warned { message } = event {
             warnings.push(message);
         }

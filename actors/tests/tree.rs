@@ -134,7 +134,7 @@ fn a_lost_worker_is_replaced_twice_and_the_third_attempt_may_succeed() {
     let outcome = stage.system.run(stage.run_plan("r")).unwrap().wait().unwrap();
     assert_eq!((outcome.status, outcome.attempts), (Status::Complete, 3));
     let mut retried = 0;
-    while let Ok(event) = events.try_recv() {
+    while let Some(event) = events.try_next() {
         retried += u32::from(matches!(event, Event::RunRetried { .. }));
     }
     assert_eq!(retried, 2);
@@ -195,7 +195,8 @@ fn the_journal_has_the_order_in_which_the_search_was_told_and_asked() {
     let line = JournalLine::start(JournalWriter::create(&path, &first).unwrap()).unwrap();
     let steps = Arc::default();
     let sampler = Box::new(Noting { steps: Arc::clone(&steps), inner: Grid::of(64) });
-    let outcome = stage.system.tune_kept(plan, sampler, Ledger { line, past: None }).unwrap().wait().unwrap();
+    let (ledger, bus) = (Ledger { line, past: None }, stage.system.bus().part());
+    let outcome = stage.system.tune_kept(plan, sampler, ledger, bus).unwrap().wait().unwrap();
     assert_eq!(outcome.cvs.len(), 64);
     let past = history(&path, &read(&path).unwrap()).unwrap();
     assert_eq!(past.steps(), *steps.lock().unwrap());
@@ -220,7 +221,7 @@ fn the_best_configuration_is_retrained_and_tested() {
     let retrain = outcome.retrain.unwrap();
     assert_eq!((retrain.status, retrain.run_name.as_str()), (Status::Complete, "t-retrain"));
     let mut warnings = vec![];
-    while let Ok(event) = events.try_recv() {
+    while let Some(event) = events.try_next() {
         if let Event::Warned { message } = event {
             warnings.push(message);
         }

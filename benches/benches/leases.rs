@@ -141,6 +141,7 @@ fn manager(count: usize) -> Addr<DeviceManager> {
 
 async fn acquire(manager: &Addr<DeviceManager>) -> LeaseGuard {
     let (reply, granted) = oneshot::channel();
-    manager.send(AcquireLease { holder: "bench".into(), want: slot(), reply }).await.unwrap();
+    let bus = EventBus::new();
+    manager.send(AcquireLease { holder: "bench".into(), want: slot(), bus, reply }).await.unwrap();
     granted.await.unwrap().unwrap()
 }

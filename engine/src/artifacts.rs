@@ -156,6 +156,21 @@ impl ArtifactLayout {
         parent.join(format!("{run_name}-{run_id}"))
     }
 
+    /// That no file stands where the artifact folder is or is to be. Nothing is written.
+    ///
+    /// # Errors
+    /// [`ArtifactError::NotAFolder`].
+    pub fn ensure_is_no_file(&self) -> Result<(), ArtifactError> {
+        // The first that is there of the folder and those above it; nothing is there of a path that can not be looked at.
+        let there = self.dir.ancestors().find_map(|path| path.metadata().ok().map(|found| (path, found)));
+        match there {
+            Some((path, found)) if !found.is_dir() => {
+                Err(ArtifactError::NotAFolder { path: path.to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Makes the artifact folder, if it is not there, and writes to it for a try. What killed engines left directly in it is
     /// removed; below it nothing is looked at.
     ///

@@ -53,19 +53,20 @@ pub mod training;
 pub mod worker;
 pub mod workload;
 
-pub use engine_actors::events::Event;
+pub use engine_actors::bus::EventStream;
+pub use engine_actors::events::{EVENT_VERSION, Event, EventLine, EventLineError, read_event_line};
 pub use engine_actors::outcome::{Cause, CvOutcome, Failure, RunOutcome, Status, TuneOutcome};
 pub use engine_actors::plan::{AfterTune, Cell, FailedCells, Hyperparameters, RunPlan, RunTask};
 pub use engine_actors::ports::{RunLine, Sampler, Tracker, TrackerError};
 pub use engine_actors::protocol::{Phase, Progress};
 pub use engine_actors::score::Scoring;
 pub use engine_actors::stop::StopMode;
-pub use engine_actors::system::{JobError, JobHandle, Stopper};
+pub use engine_actors::system::{JobError, Stopper};
 pub use engine_devices::inventory::{ComputeMode, DeviceReport, DeviceRow, Holder};
 pub use engine_devices::{Accelerator, DeviceInfo, DeviceKind, InventoryError, PlacementError, Strategy};
 
 pub use self::engine::{
-    CvRequest, Engine, EngineBuilder, EngineError, EventStream, Follower, Part, RunRequest, TuneRequest,
+    CvRequest, Engine, EngineBuilder, EngineError, Follower, JobHandle, Part, RunRequest, TuneRequest,
 };
 
 // What signatures of the engine name, so that an application depends on this crate alone.

@@ -7,7 +7,7 @@ use engine_actors::plan::Cell;
 use crate::folds::mt19937::RandomState;
 
 /// The first seeds.
-const FIRST: [u64; 3] = [42, 21, 69];
+pub(crate) const FIRST: [u64; 3] = [42, 21, 69];
 /// Seed of the generator that draws the others.
 const GENERATOR_SEED: u32 = 42;
 /// Drawn seeds are below this.

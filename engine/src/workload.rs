@@ -6,8 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use engine_actors::outcome::Failure;
-use engine_actors::protocol::{FromWorker, Progress, RunOrder, RunSummary};
-use engine_tracking::{Figure, MetricPoint, Metrics, RunPlace};
+use engine_actors::protocol::{FromWorker, Progress};
+pub use engine_actors::protocol::{RunOrder, RunSummary};
+pub use engine_tracking::{Figure, MetricPoint, Metrics, RunPlace};
 
 /// Points are sent at the latest after this long, so that a display lags by no more.
 const FLUSH_AFTER: Duration = Duration::from_millis(250);

@@ -34,6 +34,21 @@ pub fn engine_binary() -> PathBuf {
     path
 }
 
+/// An example of the library, built beside the program.
+///
+/// # Panics
+/// Where it was not built.
+pub fn example_binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let path = test.parent().and_then(Path::parent).unwrap().join("examples").join(name);
+    assert!(
+        path.is_file(),
+        "the example is not there; build it with `cargo build --package engine --examples`: {}",
+        path.display()
+    );
+    path
+}
+
 /// A folder to run the program in.
 pub struct Workplace {
     dir: tempfile::TempDir,

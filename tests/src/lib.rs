@@ -29,6 +29,11 @@ mod models {}
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+/// The blocks of the guides that are code, compiled and run with the tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embedding.md")]
+pub struct Embedding;
+
 /// Says that something was not tested. Written past the test harness, which shows what a test prints only when it
 /// fails.
 pub fn skipped(what: &str) {

@@ -74,7 +74,8 @@ impl CvActor {
     fn acquire(&mut self, ctx: &mut Context<Self>) {
         let devices = self.wiring.devices.clone();
         let holder = self.start.plan.cv_name.clone();
-        let ask = AcquireLease::ask(devices, holder.clone(), self.wiring.want(Some(&holder)));
+        let want = self.wiring.want(Some(&holder));
+        let ask = AcquireLease::ask(devices, holder.clone(), want, self.wiring.bus.clone());
         self.request = Some(ctx.spawn(ask.into_actor(self).map(|answer, cv, ctx| {
             cv.request = None;
             match answer {

@@ -49,6 +49,7 @@ pub struct DeviceManager {
 #[derive(Debug)]
 struct Request {
     holder: String,
+    bus: EventBus,
     reply: oneshot::Sender<Result<LeaseGuard, LeaseRefused>>,
 }
 
@@ -56,6 +57,7 @@ struct Request {
 #[derive(Debug)]
 struct Out {
     holder: String,
+    bus: EventBus,
     revoke: watch::Sender<bool>,
     taken: Taken,
 }
@@ -132,16 +134,17 @@ impl DeviceManager {
             LeaseEffect::Grant { ticket, lease, grant, share: _ } => self.grant(ticket, lease, grant, ctx),
             LeaseEffect::Returned { lease, devices } => {
                 // The locks go first: whoever hears of it finds the devices free.
-                self.out.remove(&lease);
+                let out = self.out.remove(&lease);
                 let names: Vec<&str> = devices.iter().map(DeviceId::as_str).collect();
-                self.bus.publish(Event::LeaseReturned { lease: lease.0, device: names.join(",") });
+                let bus = out.map_or_else(|| self.bus.clone(), |out| out.bus);
+                bus.publish(Event::LeaseReturned { lease: lease.0, device: names.join(",") });
             }
             LeaseEffect::Refuse { ticket, reason } => self.refuse(ticket, reason),
             LeaseEffect::Revoke { lease } => {
                 if let Some(out) = self.out.get(&lease) {
                     out.revoke.send_replace(true);
                     let message = format!("the device of `{}` is gone; its worker is given up", out.holder);
-                    self.bus.publish(Event::Warned { message });
+                    out.bus.publish(Event::Warned { message });
                 }
             }
             LeaseEffect::CountLate(late) => tracing::warn!(?late, "late lease event"),
@@ -219,9 +222,10 @@ impl DeviceManager {
         }
         let guard = LeaseGuard::new(lease, grant, revoked, Arc::clone(&self.bin));
         let request = self.requests.remove(&ticket);
-        let holder = request.as_ref().map_or_else(|| "nobody".to_owned(), |request| request.holder.clone());
-        self.out.insert(lease, Out { holder: holder.clone(), revoke, taken });
-        self.bus.publish(Event::LeaseGranted { lease: lease.0, device, holder });
+        let asked = request.as_ref().map(|request| (request.holder.clone(), request.bus.clone()));
+        let (holder, bus) = asked.unwrap_or_else(|| ("nobody".to_owned(), self.bus.clone()));
+        self.out.insert(lease, Out { holder: holder.clone(), bus: bus.clone(), revoke, taken });
+        bus.publish(Event::LeaseGranted { lease: lease.0, device, holder });
         match request {
             // A holder that is gone drops the guard, and the lease comes back through the bin.
             Some(request) => drop(request.reply.send(Ok(guard))),
@@ -231,7 +235,7 @@ impl DeviceManager {
     }
 
     fn refuse(&mut self, ticket: Ticket, reason: RefuseReason) {
-        let Some(Request { holder, reply }) = self.requests.remove(&ticket) else { return };
+        let Some(Request { holder, reply, .. }) = self.requests.remove(&ticket) else { return };
         let reason = match self.why_unclaimable.take() {
             Some(why) if reason == RefuseReason::Unclaimable => format!("{reason}: {why}"),
             _ => reason.to_string(),
@@ -299,11 +303,11 @@ impl Actor for DeviceManager {
 impl Handler<AcquireLease> for DeviceManager {
     type Result = ();
 
-    fn handle(&mut self, AcquireLease { holder, want, reply }: AcquireLease, ctx: &mut Self::Context) {
+    fn handle(&mut self, AcquireLease { holder, want, bus, reply }: AcquireLease, ctx: &mut Self::Context) {
         self.withdraw_abandoned(ctx);
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
-        self.requests.insert(ticket, Request { holder: holder.clone(), reply });
+        self.requests.insert(ticket, Request { holder: holder.clone(), bus, reply });
         self.enter(LeaseEvent::Acquire { ticket, holder, want }, ctx);
     }
 }

@@ -5,6 +5,7 @@ use engine_devices::Want;
 use tokio::sync::oneshot;
 
 use super::{DeviceManager, LeaseGuard};
+use crate::bus::EventBus;
 
 /// Asks for a device. Sent by a RunActor before each attempt, or once by a CvActor that leases for its runs.
 ///
@@ -18,6 +19,8 @@ pub struct AcquireLease {
     pub holder: String,
     /// How much.
     pub want: Want,
+    /// Where it is told that the lease was granted and came back: the bus of the job.
+    pub bus: EventBus,
     /// Where the lease goes.
     pub reply: oneshot::Sender<Result<LeaseGuard, LeaseRefused>>,
 }
@@ -36,10 +39,11 @@ impl AcquireLease {
         devices: Addr<DeviceManager>,
         holder: String,
         want: Want,
+        bus: EventBus,
     ) -> Result<LeaseGuard, LeaseRefused> {
         let gone = LeaseRefused { holder: holder.clone(), reason: "the device manager is gone".into() };
         let (reply, granted) = oneshot::channel();
-        if devices.send(Self { holder, want, reply }).await.is_err() {
+        if devices.send(Self { holder, want, bus, reply }).await.is_err() {
             return Err(gone);
         }
         granted.await.unwrap_or(Err(gone))

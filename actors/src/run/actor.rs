@@ -111,7 +111,7 @@ impl RunActor {
             // Devices that are all the run's own are no fuller with it alone.
             (_, want) => want,
         };
-        let ask = AcquireLease::ask(devices, self.plan.run_name.clone(), want);
+        let ask = AcquireLease::ask(devices, self.plan.run_name.clone(), want, self.wiring.bus.clone());
         self.request = Some(ctx.spawn(ask.into_actor(self).map(|answer, run, ctx| {
             run.request = None;
             match answer {

@@ -44,12 +44,15 @@ impl Ending {
     ) -> oneshot::Sender<O> {
         let (outcome, told) = oneshot::channel::<O>();
         actix::spawn(async move {
-            // An actor that was lost tells nothing; its caller sees that by the channel.
-            let Ok(outcome) = told.await else { return };
+            let Ok(outcome) = told.await else {
+                // An actor that was lost tells nothing; its caller sees that by the channel.
+                return self.bus.end();
+            };
             if let Err(unwritten) = self.line.append(records(&outcome)).await {
                 let message = format!("the end of the job does not stand in its journal: {unwritten}");
                 self.bus.publish(Event::Warned { message });
             }
+            self.bus.end();
             // The journal is let go before anybody can want to resume the job.
             drop(self.line);
             // A caller that is gone has no use for it.

@@ -1,11 +1,24 @@
 //! A job under way, as its caller holds it.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use tokio::sync::oneshot;
 
 use super::JobError;
 use crate::stop::{StopLine, StopMode};
 
-/// A job under way. Dropping it lets the job go on; [`JobHandle::stop`] stops it.
+/// A job under way: awaited, it gives the outcome. Dropping it lets the job go on; [`JobHandle::stop`] stops it.
+///
+/// # Errors
+/// Awaited, [`JobError::Lost`] if there will be no outcome.
+///
+/// # Cancel safety
+/// Dropped, the job goes on and its outcome is lost but for its files.
+///
+/// # Panics
+/// Awaited again after it gave the outcome.
 #[derive(Debug)]
 pub struct JobHandle<O> {
     outcome: oneshot::Receiver<O>,
@@ -23,20 +36,15 @@ impl<O> JobHandle<O> {
     /// [`JobError::Lost`] if there will be none.
     ///
     /// # Panics
-    /// Within an async runtime; use [`JobHandle::outcome`] there.
+    /// Within an async runtime; await the handle there.
     pub fn wait(self) -> Result<O, JobError> {
         self.outcome.blocking_recv().map_err(|_| JobError::Lost)
     }
 
-    /// Waits for the outcome.
-    ///
-    /// # Errors
-    /// [`JobError::Lost`] if there will be none.
-    ///
-    /// # Cancel safety
-    /// Dropped, the job goes on and its outcome is lost but for its files.
-    pub async fn outcome(self) -> Result<O, JobError> {
-        self.outcome.await.map_err(|_| JobError::Lost)
+    /// Whether the job is over: its outcome is there to be taken, or was taken.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.line.is_released()
     }
 
     /// Asks the job to stop; the outcome still comes. A weaker mode than one asked for before changes nothing.
@@ -48,6 +56,14 @@ impl<O> JobHandle<O> {
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         Stopper { line: self.line.clone() }
+    }
+}
+
+impl<O> Future for JobHandle<O> {
+    type Output = Result<O, JobError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.outcome).poll(context).map_err(|_| JobError::Lost)
     }
 }
 

@@ -8,6 +8,7 @@ use actix::{
 use engine_devices::DeviceLocks;
 use engine_devices::usage::HostMeter;
 use tokio::sync::{oneshot, watch};
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::ending::Ending;
@@ -21,7 +22,7 @@ use crate::outcome::{CvOutcome, RunOutcome};
 use crate::plan::{CvPlan, RunPlan};
 use crate::run::{DeviceMemory, RunActor, StartRun};
 use crate::sink::ParquetSink;
-use crate::stop::{StopLine, StopSignal};
+use crate::stop::{StopLine, StopMode, StopSignal};
 use crate::tune::{StartTune, TuneActor};
 use crate::wiring::Wiring;
 
@@ -33,6 +34,8 @@ pub(super) struct StartJob {
     pub(super) job: Job,
     /// Held by the root too, so that a caller may drop its handle, and shutdown reaches every job.
     pub(super) line: StopLine,
+    /// Where what happens to the job is published.
+    pub(super) bus: EventBus,
 }
 
 pub(super) enum Job {
@@ -87,18 +90,10 @@ impl Root {
     }
 
     fn listen_for_shutdown(&mut self, mut shutdown: StopSignal, ctx: &mut Context<Self>) {
-        let asked = async move { shutdown.next().await };
-        ctx.spawn(asked.into_actor(self).map(|mode, root, ctx| {
+        let asked = async move { (shutdown.next().await, shutdown) };
+        ctx.spawn(asked.into_actor(self).map(|(mode, shutdown), root, ctx| {
             let jobs = std::mem::take(&mut root.jobs);
-            let ended = async move {
-                for line in &jobs {
-                    line.raise(mode);
-                }
-                for line in &jobs {
-                    line.released().await;
-                }
-            };
-            let ended = timeout(SHUTDOWN_DEADLINE, ended);
+            let ended = async move { end_all(&jobs, mode, shutdown).await };
             ctx.wait(ended.into_actor(root).map(|ended, _root, ctx| {
                 if ended.is_err() {
                     tracing::error!(
@@ -108,6 +103,28 @@ impl Root {
                 ctx.stop();
             }));
         }));
+    }
+}
+
+/// Stops the jobs and waits until they are over: after a kill no longer than [`SHUTDOWN_DEADLINE`], before one as long as they take.
+async fn end_all(jobs: &[StopLine], mut mode: StopMode, mut shutdown: StopSignal) -> Result<(), Elapsed> {
+    let all_released = async {
+        for line in jobs {
+            line.released().await;
+        }
+    };
+    let mut all_released = std::pin::pin!(all_released);
+    loop {
+        for line in jobs {
+            line.raise(mode);
+        }
+        if mode == StopMode::Kill {
+            return timeout(SHUTDOWN_DEADLINE, all_released).await;
+        }
+        tokio::select! {
+            () = &mut all_released => return Ok(()),
+            harder = shutdown.next() => mode = harder,
+        }
     }
 }
 
@@ -134,10 +151,10 @@ impl Drop for Root {
 impl Handler<StartJob> for Root {
     type Result = ();
 
-    fn handle(&mut self, StartJob { job, line }: StartJob, _ctx: &mut Self::Context) {
+    fn handle(&mut self, StartJob { job, line, bus }: StartJob, _ctx: &mut Self::Context) {
         self.jobs.retain(|line| !line.is_released());
         self.jobs.push(line);
-        let wiring = Arc::clone(&self.wiring);
+        let wiring = Arc::new(Wiring { bus, ..Wiring::clone(&self.wiring) });
         match job {
             Job::Tune(mut start) => {
                 let ending = Ending::of(&start.ledger, &wiring, &start.stop);
@@ -188,6 +205,7 @@ fn start_run(
     let past = past.or_else(|| ledger.past.as_ref().map(|_| PastRun::of(&plan.run_id)));
     if let Some(ended) = past.as_ref().and_then(|past| past.outcome_of(&plan)) {
         wiring.bus.publish(recalled(None, &ended));
+        wiring.bus.end();
         // A caller that is gone has no use for it.
         drop(outcome.send(ended));
         return;

@@ -1,17 +1,17 @@
 //! The thread of the actors, from outside.
 
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
 
 use actix::dev::SendError;
 use actix::{Actor, Addr, System};
 use engine_devices::{DeviceLocks, RunsPerDevice};
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use super::root::{Job, Root, StartJob};
 use super::{JobError, JobHandle, ShutdownError, StartError, SystemConfig, SystemOptions};
-use crate::bus::EventBus;
-use crate::events::Event;
+use crate::bus::{EventBus, EventStream};
 use crate::journal::Ledger;
 use crate::outcome::{CvOutcome, RunOutcome, TuneOutcome};
 use crate::plan::{CvPlan, RunPlan, TunePlan};
@@ -59,7 +59,8 @@ impl ActorSystem {
         let bus = EventBus::new();
         let (line, shutdown) = StopLine::new();
         let (checkpoints, asked) = watch::channel(0);
-        let (stands, started) = oneshot::channel();
+        // A caller may be within an async runtime, where a channel of tokio's refuses to block.
+        let (stands, started) = sync_channel(1);
         let theirs = bus.clone();
         let thread = thread::Builder::new()
             .name(THREAD.into())
@@ -73,13 +74,13 @@ impl ActorSystem {
                 system.run()
             })
             .map_err(StartError::Thread)?;
-        let root = started.blocking_recv().map_err(|_| StartError::Lost)?;
+        let root = started.recv().map_err(|_| StartError::Lost)?;
         Ok(Self { root, bus, line, checkpoints, thread: Some(thread) })
     }
 
     /// A reader of every event from now on. Subscribe before starting a job to miss nothing of it.
     #[must_use]
-    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+    pub fn subscribe(&self) -> EventStream {
         self.bus.subscribe()
     }
 
@@ -104,10 +105,11 @@ impl ActorSystem {
         plan: TunePlan,
         sampler: Box<dyn Sampler>,
     ) -> Result<JobHandle<TuneOutcome>, JobError> {
-        self.tune_kept(plan, sampler, Ledger::none())
+        self.tune_kept(plan, sampler, Ledger::none(), self.bus.part())
     }
 
-    /// As [`ActorSystem::tune`], kept in a journal, and recalled from what stands there.
+    /// As [`ActorSystem::tune`], kept in a journal, and recalled from what stands there. What happens to it is published on `bus`, a
+    /// [part](EventBus::part) of the system's that ends with the job.
     ///
     /// # Errors
     /// [`JobError`] if the job is not taken.
@@ -116,9 +118,10 @@ impl ActorSystem {
         plan: TunePlan,
         sampler: Box<dyn Sampler>,
         ledger: Ledger,
+        bus: EventBus,
     ) -> Result<JobHandle<TuneOutcome>, JobError> {
         let plan = Arc::new(plan);
-        self.begin(|outcome, stop| Job::Tune(StartTune { plan, sampler, ledger, outcome, stop }))
+        self.begin(bus, |outcome, stop| Job::Tune(StartTune { plan, sampler, ledger, outcome, stop }))
     }
 
     /// Starts a cv.
@@ -126,15 +129,20 @@ impl ActorSystem {
     /// # Errors
     /// [`JobError`] if the job is not taken.
     pub fn cv(&self, plan: CvPlan) -> Result<JobHandle<CvOutcome>, JobError> {
-        self.cv_kept(plan, Ledger::none())
+        self.cv_kept(plan, Ledger::none(), self.bus.part())
     }
 
-    /// As [`ActorSystem::cv`], kept in a journal, and recalled from what stands there.
+    /// As [`ActorSystem::cv`]; further as [`ActorSystem::tune_kept`].
     ///
     /// # Errors
     /// [`JobError`] if the job is not taken.
-    pub fn cv_kept(&self, plan: CvPlan, ledger: Ledger) -> Result<JobHandle<CvOutcome>, JobError> {
-        self.begin(|outcome, stop| Job::Cv { plan: Arc::new(plan), ledger, outcome, stop })
+    pub fn cv_kept(
+        &self,
+        plan: CvPlan,
+        ledger: Ledger,
+        bus: EventBus,
+    ) -> Result<JobHandle<CvOutcome>, JobError> {
+        self.begin(bus, |outcome, stop| Job::Cv { plan: Arc::new(plan), ledger, outcome, stop })
     }
 
     /// Starts a run.
@@ -142,24 +150,33 @@ impl ActorSystem {
     /// # Errors
     /// [`JobError`] if the job is not taken.
     pub fn run(&self, plan: RunPlan) -> Result<JobHandle<RunOutcome>, JobError> {
-        self.run_kept(plan, Ledger::none())
+        self.run_kept(plan, Ledger::none(), self.bus.part())
     }
 
-    /// As [`ActorSystem::run`], kept in a journal, and recalled from what stands there.
+    /// As [`ActorSystem::run`]; further as [`ActorSystem::tune_kept`].
     ///
     /// # Errors
     /// [`JobError`] if the job is not taken.
-    pub fn run_kept(&self, plan: RunPlan, ledger: Ledger) -> Result<JobHandle<RunOutcome>, JobError> {
-        self.begin(|outcome, stop| Job::Run { plan: Arc::new(plan), ledger, outcome, stop })
+    pub fn run_kept(
+        &self,
+        plan: RunPlan,
+        ledger: Ledger,
+        bus: EventBus,
+    ) -> Result<JobHandle<RunOutcome>, JobError> {
+        self.begin(bus, |outcome, stop| Job::Run { plan: Arc::new(plan), ledger, outcome, stop })
     }
 
     fn begin<O>(
         &self,
+        bus: EventBus,
         job: impl FnOnce(oneshot::Sender<O>, StopSignal) -> Job,
     ) -> Result<JobHandle<O>, JobError> {
         let (outcome, told) = oneshot::channel();
         let (line, stop) = StopLine::new();
-        let start = StartJob { job: job(outcome, stop), line: line.clone() };
+        if self.line.is_raised() {
+            return Err(JobError::ShutDown);
+        }
+        let start = StartJob { job: job(outcome, stop), line: line.clone(), bus };
         match self.root.try_send(start) {
             Ok(()) => Ok(JobHandle::new(told, line)),
             Err(SendError::Full(_)) => Err(JobError::Busy),
@@ -171,22 +188,41 @@ impl ActorSystem {
     ///
     /// # Errors
     /// [`ShutdownError`] if the actors' thread had panicked.
-    pub fn shutdown(mut self) -> Result<(), ShutdownError> {
-        self.end()
+    pub fn shutdown(self) -> Result<(), ShutdownError> {
+        self.shutdown_by(StopMode::Kill)
     }
 
-    fn end(&mut self) -> Result<(), ShutdownError> {
-        self.line.raise(StopMode::Kill);
-        match self.thread.take().map(JoinHandle::join) {
-            None | Some(Ok(Ok(()))) => Ok(()),
-            Some(Ok(Err(_)) | Err(_)) => Err(ShutdownError::Panicked),
+    /// Stops what still runs so hard and waits until nothing of it is left. No job is taken meanwhile.
+    ///
+    /// # Errors
+    /// As [`ActorSystem::shutdown`].
+    pub fn shutdown_by(mut self, mode: StopMode) -> Result<(), ShutdownError> {
+        self.end(mode)
+    }
+
+    /// What ends the system: raised harder while [`ActorSystem::shutdown_by`] waits, it waits for that.
+    #[must_use]
+    pub fn line(&self) -> StopLine {
+        self.line.clone()
+    }
+
+    fn end(&mut self, mode: StopMode) -> Result<(), ShutdownError> {
+        self.line.raise(mode);
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        if thread.thread().id() == thread::current().id() {
+            // The last holder was something the actors own: a sampler. They end when they come to it.
+            return Ok(());
+        }
+        match thread.join() {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(ShutdownError::Panicked),
         }
     }
 }
 
 impl Drop for ActorSystem {
     fn drop(&mut self) {
-        if let Err(error) = self.end() {
+        if let Err(error) = self.end(StopMode::Kill) {
             tracing::error!(%error, "shutdown");
         }
     }

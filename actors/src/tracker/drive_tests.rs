@@ -4,11 +4,10 @@ use std::sync::{Mutex, PoisonError};
 use engine_devices::usage::HostMeter;
 use engine_tracking::{Figure, MetricPoint, Metrics};
 use proptest::prelude::*;
-use tokio::sync::broadcast;
 
 use super::super::meter::{Rhythm, Subject};
 use super::*;
-use crate::bus::EventBus;
+use crate::bus::{EventBus, EventStream};
 use crate::limits::RUN_LINE_QUEUE;
 use crate::ports::{Tracker, TrackerError};
 use crate::stop::StopLine;
@@ -104,7 +103,7 @@ fn points(step: u64) -> Record {
 /// The tracking of one run under way on this thread's runtime.
 struct Stage {
     bus: EventBus,
-    warnings: broadcast::Receiver<Event>,
+    warnings: EventStream,
     plan: Arc<RunPlan>,
     patience: Duration,
 }
@@ -135,7 +134,7 @@ impl Stage {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(both);
         let mut warnings = Vec::new();
-        while let Ok(event) = self.warnings.try_recv() {
+        while let Some(event) = self.warnings.try_next() {
             let Event::Warned { message } = event else { panic!("{event:?}") };
             warnings.push(message);
         }

@@ -6,7 +6,7 @@ use engine_tracking::csv::MetricsCsv;
 use engine_tracking::events::EventLog;
 use engine_tracking::{MetricPoint, hparams};
 
-use crate::events::Event;
+use crate::events::{Event, EventLine};
 use crate::plan::RunPlan;
 use crate::ports::{RunLine, Tracker, TrackerError};
 
@@ -148,7 +148,7 @@ impl Tracker for EventsFile {
 
     fn event(&mut self, event: &Event) -> Result<(), TrackerError> {
         if let Some(log) = &mut self.log {
-            log.append(event)?;
+            log.append(&EventLine::of(event))?;
         }
         Ok(())
     }

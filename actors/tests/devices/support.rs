@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use actix::{Actor, Addr, System};
-use engine_actors::bus::EventBus;
+use engine_actors::bus::{EventBus, EventStream};
 use engine_actors::devices::{AcquireLease, DeviceManager, GpuReader, LeaseGuard, LeaseRefused};
 use engine_actors::events::Event;
 use engine_actors::limits::PROGRESS_TIMEOUT;
@@ -22,7 +22,7 @@ use engine_devices::{
     DeviceInfo, DeviceKind, DeviceLocks, RunsPerDevice, Strategy, ThreadLauncher, Want, WorkerPort,
 };
 use tempfile::TempDir;
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::oneshot;
 
 pub const GIB: u64 = 1 << 30;
 /// Beyond this a test hangs and fails.
@@ -47,9 +47,9 @@ pub async fn is_given(answer: Answer) -> Result<LeaseGuard, LeaseRefused> {
 }
 
 /// The next event of that kind.
-pub async fn seen(events: &mut broadcast::Receiver<Event>, is_it: impl Fn(&Event) -> bool) -> Event {
+pub async fn seen(events: &mut EventStream, is_it: impl Fn(&Event) -> bool) -> Event {
     loop {
-        let event = in_time(events.recv()).await.unwrap();
+        let event = in_time(events.next()).await.unwrap();
         if is_it(&event) {
             return event;
         }
@@ -57,9 +57,9 @@ pub async fn seen(events: &mut broadcast::Receiver<Event>, is_it: impl Fn(&Event
 }
 
 /// What is warned of next.
-pub async fn warned(events: &mut broadcast::Receiver<Event>) -> String {
+pub async fn warned(events: &mut EventStream) -> String {
     loop {
-        if let Event::Warned { message } = in_time(events.recv()).await.unwrap() {
+        if let Event::Warned { message } = in_time(events.next()).await.unwrap() {
             return message;
         }
     }
@@ -134,14 +134,15 @@ impl Bench {
         Self { manager: manager.with_locks(locks).with_gpu_reader(reader).start(), bus }
     }
 
-    pub fn events(&self) -> broadcast::Receiver<Event> {
+    pub fn events(&self) -> EventStream {
         self.bus.subscribe()
     }
 
     /// Asks, in the order of the calls.
     pub fn ask(&self, holder: &str, want: Want) -> Answer {
         let (reply, answer) = oneshot::channel();
-        self.manager.try_send(AcquireLease { holder: holder.into(), want, reply }).unwrap();
+        let bus = self.bus.clone();
+        self.manager.try_send(AcquireLease { holder: holder.into(), want, bus, reply }).unwrap();
         answer
     }
 
@@ -157,14 +158,13 @@ impl Bench {
         let (reply, refused) = oneshot::channel();
         drop(refused);
         // Heard after the request above, and gone already: a sign that the request was decided.
-        in_time(self.manager.send(AcquireLease { holder: "sign".into(), want: Want::Alone, reply }))
-            .await
-            .unwrap();
+        let (want, bus) = (Want::Alone, self.bus.clone());
+        in_time(self.manager.send(AcquireLease { holder: "sign".into(), want, bus, reply })).await.unwrap();
         answer.try_recv().ok().and_then(Result::ok)
     }
 }
 
-async fn seen_return(events: &mut broadcast::Receiver<Event>) {
+async fn seen_return(events: &mut EventStream) {
     seen(events, |event| matches!(event, Event::LeaseReturned { .. })).await;
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use engine_actors::bus::EventStream;
 use engine_actors::events::Event;
 use engine_actors::limits::Timers;
 use engine_actors::plan::{
@@ -20,7 +21,6 @@ use engine_devices::{
 };
 use engine_tracking::{MetricPoint, Metrics};
 use tempfile::TempDir;
-use tokio::sync::broadcast;
 
 type Worker = WorkerPort<ToWorker, FromWorker>;
 
@@ -82,7 +82,7 @@ pub struct Stage {
     pub system: ActorSystem,
     pub folder: TempDir,
     at_once: AtOnce,
-    leases: broadcast::Receiver<Event>,
+    leases: EventStream,
 }
 
 /// What a worker says that begins anew.
@@ -162,7 +162,7 @@ impl Stage {
             }
         }
         self.system.shutdown().unwrap();
-        while let Ok(event) = self.leases.try_recv() {
+        while let Some(event) = self.leases.try_next() {
             let more = matches!(event, Event::LeaseGranted { .. } | Event::LeaseReturned { .. });
             assert!(!more, "more leases than expected: {event:?}");
         }
@@ -208,9 +208,9 @@ impl Stage {
 }
 
 /// The next event; a test that waits for one that never comes fails.
-pub fn next(events: &mut broadcast::Receiver<Event>) -> Event {
+pub fn next(events: &mut EventStream) -> Event {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let next = async { tokio::time::timeout(Duration::from_secs(60), events.recv()).await };
+    let next = async { tokio::time::timeout(Duration::from_secs(60), events.next()).await };
     runtime.block_on(next).expect("the event never came").unwrap()
 }
 

@@ -93,12 +93,14 @@ impl Meter {
 /// A lease from its request to its return.
 async fn acquire_leases(_: &Path, messages: usize, meter: &mut Meter) {
     let devices = (0..8).map(|index| DeviceInfo::bare(DeviceKind::Cpu, index, Vec::new(), 1)).collect();
-    let manager = DeviceManager::new(devices, RunsPerDevice::ONE, EventBus::new()).start();
+    let bus = EventBus::new();
+    let manager = DeviceManager::new(devices, RunsPerDevice::ONE, bus.clone()).start();
     let acquire = async {
         for _ in 0..messages {
             let (reply, granted) = oneshot::channel();
             let want = Want::Slot { family: None };
-            manager.send(AcquireLease { holder: "bench".into(), want, reply }).await.unwrap();
+            let bus = bus.clone();
+            manager.send(AcquireLease { holder: "bench".into(), want, bus, reply }).await.unwrap();
             drop(granted.await.unwrap().unwrap());
         }
     };

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use engine_actors::bus::EventStream;
 use engine_actors::events::Event;
 use engine_actors::outcome::Status;
 use engine_actors::stop::StopMode;
 use engine_actors::system::ActorSystem;
 use engine_benches::counting::counted;
-use tokio::sync::broadcast::Receiver;
 
 use crate::channels::{from_thread_to_thread, there_and_back};
 use crate::session::{Session, each};
@@ -146,6 +146,6 @@ fn start(id: &str, stage: &Stage, folder: &std::path::Path) -> Duration {
     took
 }
 
-fn until(events: &mut Receiver<Event>, is_it: impl Fn(&Event) -> bool) {
-    while !is_it(&events.blocking_recv().unwrap()) {}
+fn until(events: &mut EventStream, is_it: impl Fn(&Event) -> bool) {
+    while !is_it(&events.next_blocking().unwrap()) {}
 }

@@ -234,7 +234,7 @@ pub fn event(id: &str) -> Event {
             url: "https://wandb.ai/a/b/runs/c".to_owned(),
         },
         "event/worker-ready" => Event::WorkerReady { run_id, pid: 1 },
-        "event/run-progressed" => Event::RunProgressed { run_id, progress: progress(1) },
+        "event/run-progressed" => Event::RunProgressed { run_id, progress: progress(1), skipped: 0 },
         "event/run-validated" => Event::RunValidated { run_id, epoch: 0, step: 1, metrics: metrics() },
         "event/checkpoint-written" => {
             Event::CheckpointWritten { run_id, path: folder, epoch: 0, monitored: Some(0.5) }

@@ -176,7 +176,8 @@ pub fn attach(given: &ArgMatches, style: Style) -> Result<Code, Failure> {
         if let Some(now) = reader.now().filter(|now| now.at_unix_secs != shown_at) {
             shown_at = now.at_unix_secs;
             let progress = now.runs.into_iter();
-            let progress = progress.map(|(run_id, progress)| Event::RunProgressed { run_id, progress });
+            let progress =
+                progress.map(|(run_id, progress)| Event::RunProgressed { run_id, progress, skipped: 0 });
             progress.for_each(|event| display.show(&event));
         }
         end = take(&mut reader, &mut display, Display::show)?;

@@ -109,7 +109,7 @@ impl Board {
                     Running { name: run_name.clone(), device: device.clone(), progress: None, best: None };
                 self.runs.insert(run_id.clone(), running);
             }
-            Event::RunProgressed { run_id, progress } => {
+            Event::RunProgressed { run_id, progress, .. } => {
                 if let Some(run) = self.runs.get_mut(run_id) {
                     run.progress = Some(*progress);
                 }

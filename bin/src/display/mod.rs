@@ -11,7 +11,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use engine::tracking::Progress;
-use engine::{Event, Status};
+use engine::{Event, EventLine, Status};
 use serde_json::json;
 
 use self::bars::Bars;
@@ -77,7 +77,7 @@ impl Display {
                     errln!("warning: {message}");
                 }
             }
-            Style::Json => match serde_json::to_string(event) {
+            Style::Json => match serde_json::to_string(&EventLine::of(event)) {
                 Ok(line) => outln!("{line}"),
                 Err(error) => errln!("warning: an event could not be written as JSON: {error}"),
             },

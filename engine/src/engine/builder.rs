@@ -2,19 +2,23 @@
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
+use engine_actors::bus::{EventBus, EventStream};
 use engine_actors::limits::{STOP_DEADLINE, Timers};
 use engine_actors::plan::RunPlan;
 use engine_actors::ports::{Tracker, WorkerLauncher};
+use engine_actors::stop::{StopLine, StopMode};
 use engine_actors::system::{ActorSystem, JobError, SystemConfig, SystemOptions};
 use engine_devices::{
     Accelerator, DeviceInfo, DeviceKind, Lead, RunsPerDevice, Strategy, inventory, select_among,
 };
+use tokio::sync::oneshot;
 
 use super::error::EngineError;
-use super::events::EventStream;
+use super::handle::JobBus;
 use super::ranks::{Part, Reuse, own_devices, process_launcher};
 use crate::artifacts::ArtifactLayout;
 use crate::names::Names;
@@ -26,6 +30,8 @@ use crate::workload::Workload;
 
 /// Runs without progress for this long have failed, unless told otherwise.
 const PROGRESS_TIMEOUT: Duration = Duration::from_secs(600);
+/// Name of the thread that waits for an engine's end in place of an async caller.
+const CLOSER: &str = "engine-close";
 /// Where engine processes of one machine keep their locks on devices: node-local, and the same for every user.
 const LOCK_DIR: &str = "/tmp/engine-devices";
 
@@ -174,13 +180,28 @@ impl EngineBuilder {
     /// [`EngineBuilder::join`] in a job of several processes.
     ///
     /// # Errors
-    /// [`EngineError`] for devices that are not there, a strategy that can not be followed on them, a program
-    /// that can not be started again, actors that do not start, and a process that is to follow another.
+    /// [`EngineError`] for an artifact folder that can not be one, devices that are not there, a strategy that can not be
+    /// followed on them, a program that can not be started again, actors that do not start, and a process that is to follow
+    /// another. [`EngineError::field`] says which setting it is.
     pub fn build(self) -> Result<Engine, EngineError> {
+        self.check()?;
         match self.join()? {
             Part::Lead(builder) => builder.start(),
             Part::Follow(follower) => Err(EngineError::Follows { rank: follower.rank() }),
         }
+    }
+
+    /// What can be seen to be wrong with the settings by themselves.
+    fn check(&self) -> Result<(), EngineError> {
+        if self.progress_timeout.is_zero() {
+            let reason = "must be longer than nothing: every run would have failed at once";
+            return Err(EngineError::Setting { field: "progress_timeout", reason });
+        }
+        if self.artifact_dir.as_os_str().is_empty() {
+            let reason = "has no name: give a folder, or leave it out for `artifacts`";
+            return Err(EngineError::Setting { field: "artifact_dir", reason });
+        }
+        Ok(ArtifactLayout::new(&self.artifact_dir).ensure_is_no_file()?)
     }
 
     fn start(self) -> Result<Engine, EngineError> {
@@ -207,8 +228,18 @@ impl EngineBuilder {
         };
         let system = ActorSystem::start_with(config, options)?;
         tracking.listen(&system);
-        let (system, names, lead) = (Mutex::new(Some(system)), Mutex::new(names), self.lead);
-        Ok(Engine { inner: Arc::new(Inner { system, tracking, layout, names, devices, _lead: lead }) })
+        let inner = Inner {
+            line: system.line(),
+            bus: system.bus(),
+            system: Mutex::new(Some(system)),
+            closing: Mutex::default(),
+            tracking,
+            layout,
+            names: Mutex::new(names),
+            devices,
+            _lead: self.lead,
+        };
+        Ok(Engine { inner: Arc::new(inner) })
     }
 
     pub(super) fn select(&self) -> Result<Vec<DeviceInfo>, EngineError> {
@@ -222,8 +253,9 @@ impl EngineBuilder {
 
 /// A running engine: devices, actors, and the folder they write to.
 ///
-/// Clones are the same engine. When the last one is dropped it is closed as by [`Engine::close`], what still runs is killed, and
-/// nothing is left.
+/// Clones are the same engine, cheap to make, and usable from any thread. When the last of them and of its
+/// [`JobHandle`](crate::JobHandle)s is dropped it is closed as by [`Engine::close`], what still runs is killed, and nothing is left.
+/// That drop blocks: within an async runtime await [`Engine::shut_down`] first.
 #[derive(Debug, Clone)]
 pub struct Engine {
     pub(super) inner: Arc<Inner>,
@@ -233,6 +265,11 @@ pub struct Engine {
 pub(super) struct Inner {
     /// Taken when the engine is closed.
     system: Mutex<Option<ActorSystem>>,
+    /// Ends the actors, also while they are being waited for.
+    line: StopLine,
+    pub(super) bus: EventBus,
+    /// Held by whoever closes the engine.
+    closing: Mutex<()>,
     pub(super) tracking: Tracking,
     pub(super) layout: ArtifactLayout,
     names: Mutex<Names>,
@@ -244,31 +281,50 @@ pub(super) struct Inner {
 impl Inner {
     /// Asks the actors, unless the engine is closed.
     pub(super) fn ask<T>(&self, ask: impl FnOnce(&ActorSystem) -> T) -> Result<T, JobError> {
-        let system = self.system.lock().unwrap_or_else(PoisonError::into_inner);
-        system.as_ref().map(ask).ok_or(JobError::ShutDown)
+        lock(&self.system).as_ref().map(ask).ok_or(JobError::ShutDown)
     }
 
-    fn close(&self, tell: &mut dyn FnMut(&[Progress]) -> ControlFlow<()>) -> Vec<Unfinished> {
-        let system = self.system.lock().unwrap_or_else(PoisonError::into_inner).take();
+    fn close(&self, mode: StopMode, tell: &mut dyn FnMut(&[Progress]) -> ControlFlow<()>) -> Vec<Unfinished> {
+        // First of all: whoever closes it already may be waiting for runs that are stopped less hard.
+        self.line.raise(mode);
+        let _alone = lock(&self.closing);
+        let system = lock(&self.system).take();
+        if let Some(Err(error)) = system.map(|system| system.shutdown_by(mode)) {
+            tracing::error!(%error, "shutdown");
+        }
         // Nothing is written to a journal once the actors are down.
-        drop(system);
-        self.tracking.close(tell)
+        let left = self.tracking.close(tell);
+        self.bus.end();
+        left
+    }
+
+    /// The bus of a job that is about to be started; before anything is written for it.
+    pub(super) fn open_job(&self) -> Result<JobBus, JobError> {
+        if self.line.is_raised() { Err(JobError::ShutDown) } else { Ok(JobBus::part_of(&self.bus)) }
     }
 
     /// The maker of names, for one call.
-    pub(super) fn names(&self) -> std::sync::MutexGuard<'_, Names> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn names(&self) -> MutexGuard<'_, Names> {
+        lock(&self.names)
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn warn_of(left: &[Unfinished]) {
+    for run in left {
+        tracing::warn!(
+            folder = %run.folder.display(), rows_left = run.rows_left, reason = run.reason,
+            "a run is not sent to W&B to its end; `engine sync` sends it"
+        );
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        for run in self.close(&mut |_| ControlFlow::Continue(())) {
-            tracing::warn!(
-                folder = %run.folder.display(), rows_left = run.rows_left, reason = run.reason,
-                "a run is not sent to W&B to its end; `engine sync` sends it"
-            );
-        }
+        warn_of(&self.close(StopMode::Kill, &mut |_| ControlFlow::Continue(())));
     }
 }
 
@@ -314,10 +370,10 @@ impl Engine {
         let _: Result<(), JobError> = self.inner.ask(ActorSystem::checkpoint_now);
     }
 
-    /// A reader of every event from now on. Subscribe before starting a job to miss nothing of it. Of an engine that is closed
-    /// there are none.
+    /// A reader of every event of every job from now on. Subscribe before starting a job to miss nothing of it, or take those of the
+    /// job from [`JobHandle::events`](crate::JobHandle::events). Of an engine that is closed there are none.
     pub fn events(&self) -> EventStream {
-        self.inner.ask(|system| EventStream::new(system.subscribe())).unwrap_or_else(|_| EventStream::ended())
+        self.inner.bus.subscribe()
     }
 
     /// Ends the engine for all who hold it: what still runs is killed, and what is not sent to W&B yet is waited for, as long as
@@ -327,6 +383,42 @@ impl Engine {
     /// `tell` hears how far each is, several times a second; with [`ControlFlow::Break`] it ends the wait.
     /// Events go on until it returns, and end then.
     pub fn close(self, tell: &mut dyn FnMut(&[Progress]) -> ControlFlow<()>) -> Vec<Unfinished> {
-        self.inner.close(tell)
+        self.inner.close(StopMode::Kill, tell)
+    }
+
+    /// Ends the engine for all who hold it, and returns when nothing of it is left: no worker, no process, no thread but those named
+    /// below. No job is taken from now on. Those under way are stopped as `mode` says, and their handles give their outcomes:
+    /// with [`StopMode::Drain`] runs come to their end first, however long that takes. Another call with a harder mode hurries
+    /// one that waits.
+    ///
+    /// Gives what is not sent to W&B, as [`Engine::close`] does, having waited as long.
+    ///
+    /// Left may be: a workload on a thread that does not look at [`stop_requested`](crate::workload::RunContext::stop_requested),
+    /// which nothing can end but its own return; and, for two seconds, the process's own threads that wait for further work of
+    /// any engine.
+    ///
+    /// # Cancel safety
+    /// Dropped, the engine ends all the same, on a thread of its own.
+    pub async fn shut_down(self, mode: StopMode) -> Vec<Unfinished> {
+        let (tell, told) = oneshot::channel();
+        let inner = Arc::clone(&self.inner);
+        let closer = thread::Builder::new().name(CLOSER.into()).spawn(move || {
+            let left = inner.close(mode, &mut |_| ControlFlow::Continue(()));
+            // What is not sent is not forgotten where nobody waits any more.
+            if let Err(untold) = tell.send(left) {
+                warn_of(&untold);
+            }
+        });
+        match closer {
+            Ok(_) => told.await.unwrap_or_default(),
+            // Without a thread to wait on, this one waits.
+            Err(_) => self.shut_down_blocking(mode),
+        }
+    }
+
+    /// As [`Engine::shut_down`], on a plain thread: it blocks.
+    #[must_use = "what is named is not at W&B"]
+    pub fn shut_down_blocking(self, mode: StopMode) -> Vec<Unfinished> {
+        self.inner.close(mode, &mut |_| ControlFlow::Continue(()))
     }
 }

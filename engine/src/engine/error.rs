@@ -100,6 +100,14 @@ pub enum EngineError {
     /// The system refused a thread.
     #[error("no thread for the journal: raise the limit on processes (ulimit -u)")]
     Thread(#[source] std::io::Error),
+    /// A setting that can not be as it is.
+    #[error("`{field}` {reason}")]
+    Setting {
+        /// Name of the setting: the method of the builder.
+        field: &'static str,
+        /// What is wrong with it, and what to do.
+        reason: &'static str,
+    },
     /// A cv or tune without cells.
     #[error("there is no cell to train: give at least one fold and one seed")]
     NoCells,
@@ -109,4 +117,61 @@ pub enum EngineError {
     /// The job was not taken or is lost.
     #[error(transparent)]
     Job(#[from] JobError),
+}
+
+impl EngineError {
+    /// The setting that is wrong: a method of [`EngineBuilder`](crate::EngineBuilder), or a field of the request. `None` where it is
+    /// none: the system refuses a thread, or what lies on the disk is damaged.
+    #[must_use]
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Devices(error) => Some(of_inventory(error)),
+            Self::NoRanks { .. } | Self::Start(StartError::NoDevice) => Some("devices"),
+            Self::Placement(error) => Some(of_placement(error)),
+            Self::OneRunOnNodes { .. } | Self::Allocation(_) => Some("num_nodes"),
+            Self::Launch(_) | Self::RanksAreProcesses => Some("process_workers"),
+            Self::Session(_) | Self::Folder { .. } => Some("artifact_dir"),
+            Self::Start(StartError::NoSlot) => Some("runs_per_device"),
+            Self::Start(StartError::Locks(_)) => Some("lock_dir"),
+            Self::Artifacts(error) => of_artifacts(error),
+            Self::Name { .. } => Some("name"),
+            Self::Resume(_) => Some("keeping"),
+            Self::Unkeepable { .. } => Some("settings"),
+            Self::Setting { field, .. } => Some(field),
+            Self::NoCells => Some("cells"),
+            Self::NoTrials => Some("n_trials"),
+            Self::Follow(_) | Self::Follows { .. } | Self::Start(_) | Self::History(_) => None,
+            Self::Thread(_) | Self::Job(_) => None,
+        }
+    }
+}
+
+fn of_inventory(error: &InventoryError) -> &'static str {
+    use InventoryError as Wrong;
+    match error {
+        Wrong::UnknownAccelerator { .. }
+        | Wrong::NoGpu { .. }
+        | Wrong::NoMps
+        | Wrong::NoTpu
+        | Wrong::Nothing => "accelerator",
+        Wrong::Unsupported { .. } => "supported",
+        _ => "devices",
+    }
+}
+
+fn of_placement(error: &PlacementError) -> &'static str {
+    match error {
+        PlacementError::Packed { .. } => "runs_per_device",
+        PlacementError::NoRanks { .. } => "num_nodes",
+        PlacementError::NoDevice => "devices",
+        _ => "strategy",
+    }
+}
+
+fn of_artifacts(error: &ArtifactError) -> Option<&'static str> {
+    match error {
+        ArtifactError::Exists { .. } => Some("name"),
+        ArtifactError::Randomness { .. } => None,
+        _ => Some("artifact_dir"),
+    }
 }

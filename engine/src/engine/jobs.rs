@@ -6,10 +6,10 @@ use engine_actors::journal::{JobPlan, Ledger};
 use engine_actors::outcome::{CvOutcome, RunOutcome, TuneOutcome};
 use engine_actors::plan::{CvPlan, RunPlan, RunTask, TunePlan};
 use engine_actors::ports::Sampler;
-use engine_actors::system::JobHandle;
 
 use super::builder::Engine;
 use super::error::EngineError;
+use super::handle::{JobHandle, Label};
 use super::request::{CvRequest, RunRequest, TuneRequest};
 use crate::artifacts::Level;
 use crate::tracking::JobFacts;
@@ -22,7 +22,8 @@ impl Engine {
     /// be resumed as it is asked for.
     pub fn train(&self, request: RunRequest) -> Result<JobHandle<RunOutcome>, EngineError> {
         let RunRequest { name, cell, task, hyperparameters, settings, keeping } = request;
-        let seat = self.seat(Level::Run, name, &keeping)?;
+        let bus = self.inner.open_job()?;
+        let seat = self.seat(Level::Run, name, &keeping, &bus.bus)?;
         let run_name = seat.name.clone();
         let run_id = seat.run_id().map_or_else(|| self.inner.names().run_id(), str::to_owned);
         let plan = RunPlan {
@@ -40,7 +41,9 @@ impl Engine {
             RunTask::Test { .. } => Ledger::none(),
             RunTask::Fit | RunTask::FitAndTest => self.ledger(seat, JobPlan::Run(plan.clone()), &keeping)?,
         };
-        Ok(self.inner.ask(|system| system.run_kept(plan, ledger))??)
+        let label = Label { level: Level::Run, name: plan.run_name.clone(), folder: plan.run_dir.clone() };
+        let job = self.inner.ask(|system| system.run_kept(plan, ledger, bus.bus.clone()))??;
+        Ok(JobHandle::new(job, label, bus, Arc::clone(&self.inner)))
     }
 
     /// Starts one configuration over its cells, or goes on with it.
@@ -51,7 +54,8 @@ impl Engine {
         if request.cells.is_empty() {
             return Err(EngineError::NoCells);
         }
-        let seat = self.seat(Level::Cv, request.name, &request.keeping)?;
+        let bus = self.inner.open_job()?;
+        let seat = self.seat(Level::Cv, request.name, &request.keeping, &bus.bus)?;
         let cv_name = seat.name.clone();
         let plan = CvPlan {
             cv_dir: self.inner.layout.cv_dir(&cv_name),
@@ -68,7 +72,9 @@ impl Engine {
         let ledger = self.ledger(seat, JobPlan::Cv(plan.clone()), &request.keeping)?;
         let facts = JobFacts { scoring: plan.scoring.clone(), settings: Arc::clone(&plan.settings) };
         self.inner.tracking.begin_job(&plan.cv_name, facts);
-        Ok(self.inner.ask(|system| system.cv_kept(plan, ledger))??)
+        let label = Label { level: Level::Cv, name: plan.cv_name.clone(), folder: plan.cv_dir.clone() };
+        let job = self.inner.ask(|system| system.cv_kept(plan, ledger, bus.bus.clone()))??;
+        Ok(JobHandle::new(job, label, bus, Arc::clone(&self.inner)))
     }
 
     /// Starts many configurations, each over its cells, or goes on with them.
@@ -86,7 +92,8 @@ impl Engine {
         if request.n_trials == 0 {
             return Err(EngineError::NoTrials);
         }
-        let seat = self.seat(Level::Tune, request.name, &request.keeping)?;
+        let bus = self.inner.open_job()?;
+        let seat = self.seat(Level::Tune, request.name, &request.keeping, &bus.bus)?;
         let tune_name = seat.name.clone();
         let plan = TunePlan {
             tune_dir: self.inner.layout.tune_dir(&tune_name),
@@ -103,6 +110,8 @@ impl Engine {
         let ledger = self.ledger(seat, JobPlan::Tune(plan.clone()), &request.keeping)?;
         let facts = JobFacts { scoring: plan.scoring.clone(), settings: Arc::clone(&plan.settings) };
         self.inner.tracking.begin_job(&plan.tune_name, facts);
-        Ok(self.inner.ask(|system| system.tune_kept(plan, sampler, ledger))??)
+        let label = Label { level: Level::Tune, name: plan.tune_name.clone(), folder: plan.tune_dir.clone() };
+        let job = self.inner.ask(|system| system.tune_kept(plan, sampler, ledger, bus.bus.clone()))??;
+        Ok(JobHandle::new(job, label, bus, Arc::clone(&self.inner)))
     }
 }

@@ -5,9 +5,7 @@ use engine_actors::score::Scoring;
 use serde_json::Value;
 
 use crate::resume::{Keeping, Resume};
-
-/// Seed of a retrained model unless another is asked for: the first of [`seeds`](crate::seeds::seeds).
-const RETRAIN_SEED: u64 = 42;
+use crate::seeds;
 
 /// One run.
 ///
@@ -117,10 +115,10 @@ impl RunRequest {
 impl CvRequest {
     /// A cv over these cells, as [`seeds::cells`](crate::seeds::cells) gives them, without hyperparameters or settings.
     #[must_use]
-    pub fn new(cells: Vec<Cell>, scoring: Scoring) -> Self {
+    pub fn new(cells: impl IntoIterator<Item = Cell>, scoring: Scoring) -> Self {
         Self {
             name: None,
-            cells,
+            cells: cells.into_iter().collect(),
             hyperparameters: Hyperparameters::new(),
             scoring,
             failed_cells: FailedCells::default(),
@@ -135,16 +133,16 @@ impl TuneRequest {
     /// At most `n_trials` cvs over these cells, as [`seeds::cells`](crate::seeds::cells) gives them, without settings;
     /// nothing follows the last.
     #[must_use]
-    pub fn new(n_trials: u32, cells: Vec<Cell>, scoring: Scoring) -> Self {
+    pub fn new(n_trials: u32, cells: impl IntoIterator<Item = Cell>, scoring: Scoring) -> Self {
         Self {
             name: None,
             n_trials,
-            cells,
+            cells: cells.into_iter().collect(),
             scoring,
             failed_cells: FailedCells::default(),
             max_failures: None,
             after: AfterTune::default(),
-            retrain_seed: RETRAIN_SEED,
+            retrain_seed: seeds::FIRST[0],
             settings: Value::Null,
             keeping: Keeping::default(),
         }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use engine_actors::bus::EventBus;
 use engine_actors::events::Event;
 use engine_actors::journal::{
     HistoryError, JOURNAL, JobPlan, JobRecord, JournalLine, Ledger, Opened, Past, Record, Reopened, encode,
@@ -49,6 +50,7 @@ impl Engine {
         level: Level,
         given: Option<String>,
         keeping: &Keeping,
+        bus: &EventBus,
     ) -> Result<Seat, EngineError> {
         let layout = &self.inner.layout;
         if let Some(name) = &given {
@@ -66,7 +68,7 @@ impl Engine {
         };
         layout.ensure_writable()?;
         if let Some((name, folder)) = found
-            && let Some(known) = self.go_on(level, &name, &folder)?
+            && let Some(known) = go_on(level, &name, &folder, bus)?
         {
             return Ok(Seat { name, known: Some(known) });
         }
@@ -74,44 +76,13 @@ impl Engine {
             let what = given
                 .as_ref()
                 .map_or_else(|| format!("no {level}"), |name| format!("no {level} called {name}"));
-            self.warn(format!("there is {what} to go on with: it begins now"));
+            warn(bus, format!("there is {what} to go on with: it begins now"));
         }
         let name = match given {
             Some(name) => name,
             None => self.inner.names().generate(level)?,
         };
         Ok(Seat { name, known: None })
-    }
-
-    /// Opens the journal of a job; `None` for a folder that was made and nothing else.
-    fn go_on(&self, level: Level, name: &str, folder: &Path) -> Result<Option<Known>, EngineError> {
-        let path = folder.join(JOURNAL);
-        let (journal, contents) = match JournalWriter::open(&path) {
-            Ok(opened) => opened,
-            Err(JournalError::Absent { .. }) if is_bare(folder) => return Ok(None),
-            Err(JournalError::Absent { .. }) => {
-                return Err(ResumeError::NoJournal { path: folder.to_owned() }.into());
-            }
-            Err(error) => return Err(HistoryError::from(error).into()),
-        };
-        let past = history(&path, &contents)?;
-        // Nobody else works on the job: the journal is held.
-        if let Err(error) = ArtifactLayout::clear_leftovers(folder) {
-            self.warn(error.to_string());
-        }
-        let found = level_of(&past.job().plan);
-        if found != level {
-            let (name, found, asked) = (name.to_owned(), found.word(), level.word());
-            return Err(ResumeError::OtherLevel { name, found, asked, path }.into());
-        }
-        if let Some(TornTail { at, bytes, reason }) = contents.torn {
-            self.warn(format!(
-                "the last {bytes} bytes of the journal are dropped, from byte {at} on ({reason}): what was being written when the \
-                 engine ended; it is done again: {}",
-                path.display()
-            ));
-        }
-        Ok(Some(Known { journal, past }))
     }
 
     /// Opens the ledger of a job that is to do `plan`: makes its journal, or compares it with what it was and goes on with that.
@@ -143,11 +114,44 @@ impl Engine {
         let line = JournalLine::start(journal).map_err(EngineError::Thread)?;
         Ok(Ledger { line, past })
     }
+}
 
-    fn warn(&self, message: String) {
-        // Of an engine that is closed nobody reads events, and its job is refused.
-        let _ = self.inner.ask(|system| system.bus().publish(Event::Warned { message }));
+/// Opens the journal of a job; `None` for a folder that was made and nothing else.
+fn go_on(level: Level, name: &str, folder: &Path, bus: &EventBus) -> Result<Option<Known>, EngineError> {
+    let path = folder.join(JOURNAL);
+    let (journal, contents) = match JournalWriter::open(&path) {
+        Ok(opened) => opened,
+        Err(JournalError::Absent { .. }) if is_bare(folder) => return Ok(None),
+        Err(JournalError::Absent { .. }) => {
+            return Err(ResumeError::NoJournal { path: folder.to_owned() }.into());
+        }
+        Err(error) => return Err(HistoryError::from(error).into()),
+    };
+    let past = history(&path, &contents)?;
+    // Nobody else works on the job: the journal is held.
+    if let Err(error) = ArtifactLayout::clear_leftovers(folder) {
+        warn(bus, error.to_string());
     }
+    let found = level_of(&past.job().plan);
+    if found != level {
+        let (name, found, asked) = (name.to_owned(), found.word(), level.word());
+        return Err(ResumeError::OtherLevel { name, found, asked, path }.into());
+    }
+    if let Some(TornTail { at, bytes, reason }) = contents.torn {
+        warn(
+            bus,
+            format!(
+                "the last {bytes} bytes of the journal are dropped, from byte {at} on ({reason}): what was being written when the \
+                 engine ended; it is done again: {}",
+                path.display()
+            ),
+        );
+    }
+    Ok(Some(Known { journal, past }))
+}
+
+fn warn(bus: &EventBus, message: String) {
+    bus.publish(Event::Warned { message });
 }
 
 /// The record of what changed since the job was begun, if something did.

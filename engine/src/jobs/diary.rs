@@ -17,8 +17,8 @@ use thiserror::Error;
 
 use super::find::{JobPlace, of_event};
 use super::{BEAT, EVENTS, NOW, host_name, unix_secs};
-use crate::Event;
 use crate::artifacts::ArtifactLayout;
+use crate::{Event, EventLine};
 
 /// Events that may come before it is known which job they are of: notes on devices and tracking. Further ones are not kept.
 const BEFORE_THE_JOB: usize = 64;
@@ -220,7 +220,7 @@ impl Pages {
 
     fn keep(&mut self, event: &Event) -> Result<(), DiaryError> {
         match event {
-            Event::RunProgressed { run_id, progress } => {
+            Event::RunProgressed { run_id, progress, .. } => {
                 self.now.runs.insert(run_id.clone(), *progress);
                 return Ok(());
             }
@@ -228,7 +228,7 @@ impl Pages {
             _ => {}
         }
         let Some(events) = &mut self.events else { return Ok(()) };
-        let kept = events.append(event);
+        let kept = events.append(&EventLine::of(event));
         if kept.is_err() {
             self.events = None;
         }

@@ -4,14 +4,12 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
-use serde_json::Value;
-
 use super::diary::{JobEnd, JobOpening, Mark, Now};
 use super::error::JobsError;
 use super::find::JobPlace;
 use super::process::has_open;
 use super::{EVENTS, NOW, SILENCE, host_name};
-use crate::Event;
+use crate::{Event, read_event_line};
 
 /// Bytes read in one step, so that a long past is taken in pieces.
 const PIECE: u64 = 1 << 20;
@@ -134,23 +132,10 @@ fn newest_opening(file: &mut File) -> io::Result<u64> {
 }
 
 fn entry(line: &[u8]) -> Option<DiaryEntry> {
-    let mut value: Value = serde_json::from_slice(line).ok()?;
-    if let Ok(mark) = Mark::deserialize_from(&value) {
-        return Some(match mark {
-            Mark::JobOpened(opening) => DiaryEntry::Opened(opening),
-            Mark::JobEnded(end) => DiaryEntry::Ended(end),
-        });
-    }
-    // A metric that is not finite was written as null.
-    if let Some(metrics) = value.get_mut("metrics").and_then(Value::as_object_mut) {
-        metrics.retain(|_, value| !value.is_null());
-    }
-    serde_json::from_value(value).ok().map(|event| DiaryEntry::Event(Box::new(event)))
-}
-
-impl Mark {
-    fn deserialize_from(value: &Value) -> Result<Self, serde_json::Error> {
-        serde::Deserialize::deserialize(value)
+    match serde_json::from_slice(line) {
+        Ok(Mark::JobOpened(opening)) => Some(DiaryEntry::Opened(opening)),
+        Ok(Mark::JobEnded(end)) => Some(DiaryEntry::Ended(end)),
+        Err(_) => read_event_line(line).ok().map(|event| DiaryEntry::Event(Box::new(event))),
     }
 }
 
@@ -159,6 +144,7 @@ mod tests {
     use std::io::Write;
 
     use engine_actors::protocol::{Phase, Progress};
+    use serde_json::Value;
 
     use super::*;
     use crate::artifacts::{ArtifactLayout, Level};
@@ -205,7 +191,7 @@ mod tests {
             assert_eq!(reader.read().unwrap(), expected, "of the newest process alone");
             assert_eq!(reader.read().unwrap(), []);
             let progress = Progress { epoch: 1, max_epochs: 2, batch: 3, batches: 4, phase: Phase::Train };
-            diary.note(&Event::RunProgressed { run_id: "r".into(), progress }).unwrap();
+            diary.note(&Event::RunProgressed { run_id: "r".into(), progress, skipped: 0 }).unwrap();
             let metrics = [("val/loss".to_owned(), f64::NAN), ("val/iou".to_owned(), 0.5)].into();
             let validated = Event::RunValidated { run_id: "r".into(), epoch: 0, step: 1, metrics };
             diary.note(&validated).unwrap();

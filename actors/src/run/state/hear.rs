@@ -60,7 +60,7 @@ impl State {
             }
             FromWorker::Settle => vec![Effect::Settle],
             FromWorker::Progress(progress) => {
-                vec![Effect::Publish(Event::RunProgressed { run_id, progress })]
+                vec![Effect::Publish(Event::RunProgressed { run_id, progress, skipped: 0 })]
             }
             FromWorker::Logged(points) => {
                 points.iter().for_each(|point| self.note_last(&point.values));

@@ -78,7 +78,6 @@ pub(super) type Facts<'a> = dyn Fn(&str) -> Option<Arc<JobFacts>> + 'a;
 pub(super) struct Entries {
     cvs: BTreeMap<String, OpenCv>,
     tunes: BTreeMap<String, OpenTune>,
-    missed: u64,
 }
 
 #[derive(Debug)]
@@ -236,15 +235,6 @@ impl Entries {
         }
     }
 
-    /// Some events came too fast to be read: every entry under way says so from here on.
-    #[must_use = "a loss is to be told"]
-    pub(super) fn missed(&mut self, events: u64) -> Vec<EntryRecord> {
-        self.missed += events;
-        let missed = self.missed;
-        let told = |entry| EntryRecord::Summary { entry, values: named([("events_missed", json!(missed))]) };
-        self.under_way().into_iter().map(told).collect()
-    }
-
     /// The engine is closed: what is still under way will not come to its end.
     #[must_use = "an entry left open looks as if it went on"]
     pub(super) fn abandon(&mut self) -> Vec<EntryRecord> {
@@ -292,7 +282,7 @@ impl Entries {
     }
 
     fn run_of_cv(&mut self, cv_name: &str, run: &EndedRun<'_>, facts: &Facts<'_>) -> Vec<EntryRecord> {
-        // Its beginning was missed; so was the entry.
+        // Its beginning was not told; so it has no entry.
         let Some(cv) = self.cvs.get_mut(cv_name) else { return Vec::new() };
         cv.rows += 1;
         *cv.ended.entry(run.status.name()).or_default() += 1;

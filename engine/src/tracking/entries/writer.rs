@@ -7,12 +7,10 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::SystemTime;
 
-use engine_actors::events::Event;
+use engine_actors::bus::EventStream;
 use engine_tracking::MetricPoint;
 use engine_tracking::wandb::run::{JournalError, Past, RunJournal};
 use serde_json::{Map, Value};
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::oneshot;
 
 use super::fold::{Begun, Entries, Entry, EntryRecord, identity};
@@ -34,7 +32,7 @@ impl EntryWriter {
     pub(in crate::tracking) fn start(
         link: Arc<Link>,
         jobs: JobBook,
-        events: Receiver<Event>,
+        events: EventStream,
     ) -> io::Result<Self> {
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
@@ -98,28 +96,17 @@ struct Left {
 }
 
 impl Desk {
-    async fn work(mut self, mut events: Receiver<Event>, mut stop: oneshot::Receiver<()>) {
+    async fn work(mut self, mut events: EventStream, mut stop: oneshot::Receiver<()>) {
         loop {
             // Events first: what was published before the stop is written.
             let heard = tokio::select! {
                 biased;
-                heard = events.recv() => heard,
+                heard = events.next() => heard,
                 _ = &mut stop => break,
             };
-            let records = match heard {
-                Ok(event) => {
-                    let jobs = self.jobs.clone();
-                    self.entries.apply(&event, &|name| jobs.of(name))
-                }
-                Err(RecvError::Lagged(missed)) => {
-                    let message = format!(
-                        "{missed} events were missed by the entries of cvs and tunes on W&B, which say so"
-                    );
-                    self.link.warn(message);
-                    self.entries.missed(missed)
-                }
-                Err(RecvError::Closed) => break,
-            };
+            let Some(event) = heard else { break };
+            let jobs = self.jobs.clone();
+            let records = self.entries.apply(&event, &|name| jobs.of(name));
             self.write(records);
         }
         let records = self.entries.abandon();

@@ -247,17 +247,12 @@ fn what_is_stopped_or_left_open_did_not_end_well() {
 }
 
 #[test]
-fn lost_events_are_told_and_what_follows_them_is_no_end() {
+fn what_ends_without_a_beginning_has_no_entry() {
     let facts = facts(&["val/iou"]);
     let mut entries = Entries::default();
-    // The beginning of this cv and its tune was missed.
     let runs = entries.apply(&run_finished(Some("t-cv0"), "r", Status::Complete, &[]), &facts);
     let ended = entries.apply(&cv_finished(0, Some(0.5), Status::Complete), &facts);
     assert!(runs.is_empty() && ended.is_empty());
-    let mut records = entries.apply(&cv_started(1, 0.1), &facts);
-    records.extend(entries.missed(7));
-    records.extend(entries.missed(2));
-    assert_eq!(summary(&records, &cv("t-cv1"))["events_missed"], 9);
 }
 
 fn cv_recalled(hp_index: u32, score: Option<f64>, runs: &[Status]) -> Event {

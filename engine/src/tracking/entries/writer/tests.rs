@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use engine_actors::bus::EventBus;
+use engine_actors::events::Event;
 use engine_actors::outcome::Status;
 use engine_actors::plan::Hyperparameters;
 use engine_tracking::wandb::settings::{Mode, Settings};
-use tokio::sync::broadcast;
 
 use super::*;
 use crate::tracking::wandb::Wandb;
@@ -15,11 +16,9 @@ fn process(folder: &Path, events: impl IntoIterator<Item = Event>) {
     let mut settings = Settings::from_env(Some("team"), Some("ice"), &|_| None).unwrap();
     settings.mode = Mode::Offline;
     let (link, _note) = Link::start(Wandb::new(settings), folder, &|_| None);
-    let (bus, heard) = broadcast::channel(64);
-    let writer = EntryWriter::start(link.unwrap(), JobBook::default(), heard).unwrap();
-    for event in events {
-        bus.send(event).unwrap();
-    }
+    let bus = EventBus::new();
+    let writer = EntryWriter::start(link.unwrap(), JobBook::default(), bus.subscribe()).unwrap();
+    events.into_iter().for_each(|event| bus.publish(event));
     assert!(writer.end());
 }
 
