@@ -173,7 +173,8 @@ fn judge(rank: u32, word: &FromWorker) -> Heard {
     }
 }
 
-#[cfg(all(test, feature = "segmentation"))]
+#[cfg(test)]
+#[cfg(feature = "segmentation")]
 mod tests {
     use engine_actors::outcome::Failure;
     use engine_actors::protocol::RunSummary;

@@ -22,7 +22,8 @@ mod sheets;
 #[cfg(feature = "plots")]
 mod style;
 
-#[cfg(all(test, feature = "plots"))]
+#[cfg(test)]
+#[cfg(feature = "plots")]
 mod tests;
 
 #[cfg(feature = "plots")]

@@ -27,7 +27,8 @@ mod model_file;
 mod names;
 #[cfg_attr(not(feature = "segmentation"), allow(dead_code, reason = "networks need more of it"))]
 mod state_dict;
-#[cfg(all(test, feature = "segmentation"))]
+#[cfg(test)]
+#[cfg(feature = "segmentation")]
 mod transformer_tests;
 #[cfg(feature = "segmentation")]
 pub mod weights;

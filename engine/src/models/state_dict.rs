@@ -339,7 +339,8 @@ impl ModuleMapper for Loader {
     }
 }
 
-#[cfg(all(test, feature = "segmentation"))]
+#[cfg(test)]
+#[cfg(feature = "segmentation")]
 mod tests {
     use super::*;
     use crate::backend::{BackendName, ComputeDevice};

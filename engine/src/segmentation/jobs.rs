@@ -485,7 +485,8 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-#[cfg(all(test, feature = "wandb"))]
+#[cfg(test)]
+#[cfg(feature = "wandb")]
 mod tests {
     use std::time::Duration;
 

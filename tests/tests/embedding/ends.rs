@@ -58,7 +58,7 @@ fn jobs_share_devices() {
         let start = |name: &'static str| {
             let engine = engine.clone();
             thread::spawn(move || {
-                let request = engine::CvRequest { name: Some(name.into()), ..short_cv(6) };
+                let request = short_cv(6).with_name(name);
                 let mut job = engine.cv(request).unwrap();
                 assert_eq!((job.name(), job.folder().file_name().unwrap().to_str()), (name, Some(name)));
                 let events = job.events();
