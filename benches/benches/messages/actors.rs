@@ -157,7 +157,7 @@ async fn write_runs(folder: &Path, messages: usize, meter: &mut Meter) {
     for number in 0..messages {
         let cells = samples::CELLS as usize;
         let (cv, runs) = (folder.join(format!("cv{}", number / cells)), number % cells + 1);
-        let runs = vec![samples::run_outcome(cv.join("r")); runs];
+        let runs = vec![samples::run_outcome(&cv.join("r")); runs];
         let ready = RunInfoReady { cv_dir: cv, runs };
         meter.of(async { sink.send(ready).await.unwrap().unwrap() }).await;
     }
@@ -168,7 +168,7 @@ async fn write_scores(folder: &Path, messages: usize, meter: &mut Meter) {
     let sink = ParquetSink::new().start();
     let tune_table = Some(folder.join("t.parquet"));
     for number in 0..u32::try_from(messages).unwrap() {
-        let outcome = Box::new(samples::cv_outcome(number, folder.join(format!("cv{number}"))));
+        let outcome = Box::new(samples::cv_outcome(number, &folder.join(format!("cv{number}"))));
         let scored = CvScored { outcome, tune_table: tune_table.clone() };
         meter.of(async { sink.send(scored).await.unwrap().unwrap() }).await;
     }
@@ -179,8 +179,8 @@ async fn close_tunes(folder: &Path, messages: usize, meter: &mut Meter) {
     let sink = ParquetSink::new().start();
     for number in 0..messages {
         let folder = folder.join(number.to_string());
-        let cvs = (0..10).map(|index| samples::cv_outcome(index, folder.join(format!("cv{index}"))));
-        let outcome = Arc::new(samples::tune_outcome(folder.clone(), cvs.collect()));
+        let cvs = (0..10).map(|index| samples::cv_outcome(index, &folder.join(format!("cv{index}"))));
+        let outcome = Arc::new(samples::tune_outcome(&folder, &cvs.collect::<Vec<_>>()));
         let closed = TuneClosed { outcome, tune_table: folder.join("t.parquet"), resumed: true };
         meter.of(async { sink.send(closed).await.unwrap().unwrap() }).await;
     }

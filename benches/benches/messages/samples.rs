@@ -1,6 +1,6 @@
 //! One of each kind, of a common size.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine_actors::events::Event;
@@ -86,7 +86,7 @@ pub fn tune_plan(name: &str, folder: PathBuf, n_trials: u32, cells: Vec<Cell>) -
     }
 }
 
-pub fn run_outcome(folder: PathBuf) -> RunOutcome {
+pub fn run_outcome(folder: &Path) -> RunOutcome {
     let outcome = json!({
         "run_name": "calm-kelvin-1-cv12-run-f3s42", "run_id": "abcd1234", "run_dir": folder,
         "cell": Cell { fold: 3, seed: 42 }, "status": Status::Complete, "failure": null, "attempts": 1,
@@ -96,8 +96,8 @@ pub fn run_outcome(folder: PathBuf) -> RunOutcome {
     serde_json::from_value(outcome).unwrap()
 }
 
-pub fn cv_outcome(index: u32, folder: PathBuf) -> CvOutcome {
-    let runs: Vec<RunOutcome> = (0..CELLS).map(|_| run_outcome(folder.join("run"))).collect();
+pub fn cv_outcome(index: u32, folder: &Path) -> CvOutcome {
+    let runs: Vec<RunOutcome> = (0..CELLS).map(|_| run_outcome(&folder.join("run"))).collect();
     let outcome = json!({
         "cv_name": format!("calm-kelvin-1-cv{index}"), "cv_dir": folder, "hp_index": index,
         "hyperparameters": hyperparameters(), "score": 0.5, "spread": 0.01, "score_is_unstable": false,
@@ -106,7 +106,7 @@ pub fn cv_outcome(index: u32, folder: PathBuf) -> CvOutcome {
     serde_json::from_value(outcome).unwrap()
 }
 
-pub fn tune_outcome(folder: PathBuf, cvs: Vec<CvOutcome>) -> TuneOutcome {
+pub fn tune_outcome(folder: &Path, cvs: &[CvOutcome]) -> TuneOutcome {
     let outcome = json!({
         "tune_name": "calm-kelvin-1", "tune_dir": folder, "cvs": cvs, "best": null, "retrain": null,
         "cancelled": false,
@@ -278,7 +278,7 @@ pub fn record(id: &str) -> Record {
         "record/cv-planned" => Record::CvPlanned { hp_index: 12, runs: runs() },
         "record/retrain-planned" => Record::RetrainPlanned { hp_index: 12, run_id: "abcd1234".to_owned() },
         "record/run-retried" => Record::RunRetried { run_id: "abcd1234".to_owned(), failure: failure() },
-        "record/run-ended" => Record::RunEnded(Box::new(run_outcome(folder))),
+        "record/run-ended" => Record::RunEnded(Box::new(run_outcome(&folder))),
         "record/cv-ended" => Record::CvEnded { hp_index: 12, status: Status::Complete, score: Some(0.5) },
         "record/ended" => Record::Ended { cancelled: false },
         _ => panic!("{id} has no bench"),

@@ -42,7 +42,7 @@ pub fn trials(id: &'static str, session: &mut Session) {
                 trial += 1;
                 let hyperparameters = Sampler::propose(&mut sampler, trial).unwrap();
                 if id == "search/durable-trial" {
-                    let ended = Box::new(samples::run_outcome(folder.path().join("r")));
+                    let ended = Box::new(samples::run_outcome(&folder.path().join("r")));
                     system.block_on(keep(&line, trial, hyperparameters, ended));
                 }
                 sampler.tell(trial, Some(0.5));
