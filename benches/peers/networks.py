@@ -27,7 +27,7 @@ def loss_terms(formula):
 
 
 def loss(logits, target, hyperparameters):
-    """The loss that the hyperparameters name: `focal` (their default), `bce`, `dice`, or a sum of them with weights."""
+    """The loss that the hyperparameters name: `focal`, `bce`, `dice`, or a sum of them with weights."""
     import segmentation_models_pytorch as smp
 
     alpha, gamma = hyperparameters["focal_loss_alpha"], hyperparameters["focal_loss_gamma"]
@@ -36,7 +36,7 @@ def loss(logits, target, hyperparameters):
         "bce": lambda: focal_loss(logits, target, None, 0),
         "dice": lambda: smp.losses.DiceLoss("binary", ignore_index=IGNORED)(logits, target),
     }
-    terms = loss_terms(hyperparameters.get("loss", "focal"))
+    terms = loss_terms(hyperparameters["loss"])
     return sum(weight * by_name[name]() for weight, name in terms)
 
 

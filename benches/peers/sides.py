@@ -49,6 +49,7 @@ model-encoder = "resnet18"
 batch-size = {batch}
 learning-rate = {rate}
 gamma = 0.9
+loss = "focal"
 focal-loss-alpha = 0.9
 focal-loss-gamma = 2.0
 """
@@ -60,6 +61,7 @@ model_arch = "Unet"
 model_encoder = "resnet18"
 batch_size = {batch}
 gamma = 0.9
+loss = "focal"
 focal_loss_alpha = 0.9
 focal_loss_gamma = 2.0
 learning_rate = {rates}

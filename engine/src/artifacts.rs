@@ -90,10 +90,12 @@ pub enum ArtifactError {
         #[source]
         source: io::Error,
     },
-    /// The folder is a file.
-    #[error("artifact folder is a file; give another folder with --artifact-dir: {}", path.display())]
+    /// The folder, or one above it, is a file.
+    #[error("{} is a file; give another artifact folder with --artifact-dir: {}", file.display(), path.display())]
     NotAFolder {
         /// The file.
+        file: PathBuf,
+        /// The folder.
         path: PathBuf,
     },
     /// What is there can not be seen.
@@ -165,7 +167,7 @@ impl ArtifactLayout {
         let there = self.dir.ancestors().find_map(|path| path.metadata().ok().map(|found| (path, found)));
         match there {
             Some((path, found)) if !found.is_dir() => {
-                Err(ArtifactError::NotAFolder { path: path.to_owned() })
+                Err(ArtifactError::NotAFolder { file: path.to_owned(), path: self.dir.clone() })
             }
             _ => Ok(()),
         }
@@ -178,14 +180,12 @@ impl ArtifactLayout {
     /// [`ArtifactError::NotAFolder`], [`ArtifactError::NotWritable`] and [`ArtifactError::Full`].
     pub fn ensure_writable(&self) -> Result<(), ArtifactError> {
         let refused = |source: io::Error| match source.kind() {
-            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
-                ArtifactError::NotAFolder { path: self.dir.clone() }
-            }
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
                 ArtifactError::Full { path: self.dir.clone(), source }
             }
             _ => ArtifactError::NotWritable { path: self.dir.clone(), source },
         };
+        self.ensure_is_no_file()?;
         std::fs::create_dir_all(&self.dir).map_err(refused)?;
         leftovers::clear_abandoned(&self.dir);
         let probe = self.dir.join(format!("{}{}", leftovers::PROBE_PREFIX, std::process::id()));
@@ -412,7 +412,11 @@ mod tests {
         std::fs::write(folder.path().join("file"), "").unwrap();
         for path in ["file", "file/below"] {
             let error = ArtifactLayout::new(folder.path().join(path)).ensure_writable().unwrap_err();
-            assert!(matches!(error, ArtifactError::NotAFolder { .. }), "{path}: {error}");
+            let file = folder.path().join("file");
+            assert!(
+                matches!(&error, ArtifactError::NotAFolder { file: found, .. } if *found == file),
+                "{path}: {error}"
+            );
         }
     }
 

@@ -14,6 +14,7 @@ pub mod probe;
 pub mod resume;
 pub mod same;
 pub mod table;
+pub mod text;
 pub mod wandb;
 
 /// The code of the documentation, compiled and run.
