@@ -9,6 +9,8 @@ mod fresh_start;
 mod interrupt;
 mod job;
 mod print;
+#[cfg(test)]
+mod reference;
 mod tables;
 
 use std::process::ExitCode;

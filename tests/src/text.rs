@@ -1,4 +1,6 @@
-//! The documentation as text: its sections and the blocks in them.
+//! The documentation as text: its sections, the blocks in them, and its links.
+
+use std::collections::BTreeSet;
 
 /// A section of a page, from its heading to the next of its rank or a higher one.
 ///
@@ -44,4 +46,31 @@ pub fn blocks(page: &str, language: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// The lines of a page that are in no fenced block.
+fn prose(page: &str) -> impl Iterator<Item = &str> {
+    let mut in_block = false;
+    page.lines().filter(move |line| {
+        let is_fence = line.starts_with("```");
+        in_block ^= is_fence;
+        !in_block && !is_fence
+    })
+}
+
+/// Where the links of a page lead, in their order: `b.md#c` of `[a](b.md#c)`.
+pub fn links(page: &str) -> Vec<String> {
+    let behind = prose(page).flat_map(|line| line.split("](").skip(1));
+    behind.filter_map(|rest| rest.split_once(')')).map(|(to, _)| to.to_owned()).collect()
+}
+
+/// The anchors of a page's headings, as GitHub makes them: in lower case, without punctuation, hyphens for spaces.
+pub fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = prose(page).filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| {
+        let kept = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = kept.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+        kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
+    };
+    headings.map(anchor).collect()
 }
