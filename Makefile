@@ -2,7 +2,7 @@
 # make test   every test that needs nothing but this repository
 # make bench  benches: ratios to what they are compared with, measured side by side in one run
 # make bench-peers   the engine beside PyTorch, Lightning, Optuna and Ray Tune; ARGS="--only run --pairs 7", ARGS=--list
-# make lint   clippy, warnings are errors        make fmt   formatting        make deny   licences and advisories
+# make lint   clippy and rustdoc, warnings are errors        make fmt   formatting        make deny   licences and advisories
 #
 # Both set up what they need: libtorch is fetched once, and where it cannot be had they say so and use the pure-Rust
 # backend. They build the same profile with the same features, so that the second of them has little left to build.
@@ -43,6 +43,7 @@ bench-peers: libtorch
 
 lint: libtorch
 	cargo clippy --workspace --all-targets $(features) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps $(features)
 
 fmt:
 	cargo fmt --all --check

@@ -3,6 +3,45 @@
 //! Three levels, each callable on its own, each calling the one below: a *tune* tries many configurations, a *cv*
 //! trains one configuration on every fold and seed, a *run* trains one model.
 //!
+//! ```
+//! use burn::nn::{Linear, LinearConfig};
+//! use burn::tensor::{Device, Tensor};
+//! use engine::Engine;
+//! use engine::backend::burn;
+//! use engine::learn::{BoxError, Closures, Data, Learning, LearningSettings, Run, Step};
+//! use engine::space::{SearchSpace, Trials};
+//! use engine::training::ScheduleConfig;
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Space {
+//!     learning_rate: f64,
+//! }
+//!
+//! fn points(rows: &[usize], device: &Device) -> Result<Tensor<2>, BoxError> {
+//!     let x: Vec<f32> = rows.iter().map(|row| *row as f32 / 100.0).collect();
+//!     Ok(Tensor::<1>::from_floats(x.as_slice(), device).unsqueeze_dim(1))
+//! }
+//!
+//! # fn main() -> Result<(), BoxError> {
+//! # let folder = tempfile::tempdir()?;
+//! let model = |run: &Run<Space>| Ok(LinearConfig::new(1, 1).init(run.device()));
+//! let data = |run: &Run<Space>| Data::kfold(run, 100, 10, points);
+//! let step = |line: &Linear, x: Tensor<2>, _: &Run<Space>| {
+//!     let error = line.forward(x.clone()) - (x * 3.0 + 1.0);
+//!     Step::new(error.square().mean())
+//! };
+//! let closures = Closures::new(model, data, step);
+//! let learning = Learning::new(closures.schedule(|space: &Space| ScheduleConfig::constant(space.learning_rate)));
+//!
+//! let space = SearchSpace::builder().choice("learning_rate", [1e-6, 1e-1]).build()?;
+//! let (request, sampler) = learning.tune(&LearningSettings::default(), space, Trials::Grid)?;
+//! let engine = Engine::builder(learning).artifact_dir(folder.path()).build()?;
+//! let outcome = engine.tune(request, sampler)?.wait()?;
+//! assert_eq!(outcome.best, Some(1));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! - [`Engine`]: built once with a [`Workload`](workload::Workload), started with a request, watched through its
 //!   [`EventStream`]
 //! - [`learn`]: a burn model of your own as a workload, and the loop that trains it

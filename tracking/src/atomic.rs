@@ -88,10 +88,10 @@ pub fn write<T, E: From<AtomicError>>(
     fill_aside(path, Durability::Synced, fill)
 }
 
-/// As [`write`], but nobody waits for the disk: a power cut may take the file, or leave it empty.
+/// As [`write()`], but nobody waits for the disk: a power cut may take the file, or leave it empty.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_unsynced<T, E: From<AtomicError>>(
     path: &Path,
     fill: impl FnOnce(&mut File) -> Result<T, E>,
@@ -99,7 +99,7 @@ pub fn write_unsynced<T, E: From<AtomicError>>(
     fill_aside(path, Durability::Unsynced, fill)
 }
 
-/// As [`write`] or [`write_unsynced`], for content that only the disk can refuse.
+/// As [`write()`] or [`write_unsynced`], for content that only the disk can refuse.
 ///
 /// # Errors
 /// [`AtomicError`]; a file that was there stays.

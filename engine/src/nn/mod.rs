@@ -1,6 +1,6 @@
 //! Layers with PyTorch's semantics and PyTorch's parameter names.
 //!
-//! Each layer computes through [`kernels`], where a backend's own kernels take the place of burn's operations.
+//! Each layer computes through `kernels`, where a backend's own kernels take the place of burn's operations.
 //!
 //! Invariants
 //! - NN-1: a module's parameter paths are its state-dict names in PyTorch (`bn1.running_mean`); a field

@@ -13,7 +13,7 @@ use super::netrc;
 /// Shortest key, without its prefix. Longer ones exist since 2025.
 const SHORTEST_KEY: usize = 40;
 
-/// An API key. Prints as `Key(…)`; nothing but [`Key::reveal`] gives it away.
+/// An API key. Prints as `Key(…)`; nothing but its `reveal` gives it away.
 #[derive(Clone)]
 pub struct Key(String);
 

@@ -57,7 +57,7 @@ pub(crate) enum Node {
     Table(Table),
 }
 
-/// Why a file could not become a [`Document`].
+/// Why a file could not become a document of options.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DocumentError {

@@ -1,6 +1,6 @@
 //! The log file under a journal: LevelDB's framing with W&B's header and checksums.
 //!
-//! A file begins with [`FILE_HEADER`] and goes on in blocks of 32 KiB, the header being part of the first. A record is one
+//! A file begins with `FILE_HEADER` and goes on in blocks of 32 KiB, the header being part of the first. A record is one
 //! chunk, or several where it crosses the end of a block; the last 0 to 6 bytes of a block, too few for a chunk's head,
 //! are zeros. Whoever lost the thread finds it again at the next block.
 //!
