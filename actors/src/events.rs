@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::line::{EVENT_VERSION, EventLine, EventLineError, read_event_line};
 
-use crate::outcome::{Failure, Status};
+use crate::outcome::{Failure, RunOutcome, Status};
 use crate::plan::{Cell, Hyperparameters};
 use crate::protocol::Progress;
 
@@ -219,7 +219,7 @@ pub enum Event {
         /// Why.
         failure: Failure,
     },
-    /// A run is over, its files closed.
+    /// A run is over, its files closed, and its end kept: no process trains it again.
     RunFinished {
         /// Id of the run.
         run_id: String,
@@ -268,4 +268,21 @@ pub enum Event {
 
 fn is_zero(count: &u64) -> bool {
     *count == 0
+}
+impl Event {
+    /// The end of a run, to be published once it stands in the journal: a reader may act on it.
+    pub(crate) fn run_finished(cv_name: Option<&str>, run: &RunOutcome) -> Self {
+        Self::RunFinished {
+            run_id: run.run_id.clone(),
+            run_name: run.run_name.clone(),
+            cv_name: cv_name.map(str::to_owned),
+            cell: run.cell,
+            status: run.status,
+            failure: run.failure.clone(),
+            attempts: run.attempts,
+            duration_secs: run.duration_secs,
+            metrics: run.metrics.clone(),
+            checkpoint: run.checkpoint.clone(),
+        }
+    }
 }

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
 
+use crate::bus::EventBus;
+use crate::events::Event;
 use crate::journal::{JournalLine, Record};
 use crate::stop::{StopMode, StopSignal};
 
@@ -80,9 +82,16 @@ pub(crate) fn listen_for_stop<A: Stoppable>(mut signal: StopSignal, ctx: &mut Co
     }));
 }
 
+/// A fact, and what follows once it is kept: the world is told, then the state hears.
+struct Fact<I> {
+    record: Record,
+    event: Option<Event>,
+    input: I,
+}
+
 /// Facts that wait to stand in the journal before they are acted on.
 pub(crate) struct Desk<I> {
-    waiting: Vec<(Record, I)>,
+    waiting: Vec<Fact<I>>,
     is_writing: bool,
 }
 
@@ -104,6 +113,9 @@ pub(crate) trait Journalled: Stepwise {
     /// The way to the journal.
     fn line(&self) -> &JournalLine;
 
+    /// Where the world is told.
+    fn bus(&self) -> &EventBus;
+
     /// The facts that wait.
     fn desk(&mut self) -> &mut Desk<Self::Input>;
 
@@ -113,14 +125,28 @@ pub(crate) trait Journalled: Stepwise {
     /// What the state hears when a fact can not be kept.
     fn unkept(reason: String) -> Self::Input;
 
-    /// Takes an input once its record stands in the journal, in the order of the calls. Where that can not be written, the
-    /// state hears so first, and takes the input all the same: what happened has happened.
-    fn keep(&mut self, record: Record, input: Self::Input, ctx: &mut Context<Self>) {
-        if !self.line().keeps() {
-            return self.take(input, ctx);
-        }
-        self.desk().waiting.push((record, input));
+    /// Publishes an event and takes an input once their record, if there is one, stands in the journal, in the order of the
+    /// calls. Where that can not be written, the state hears so first, and all follows the same: what happened has happened.
+    fn keep(
+        &mut self,
+        record: Option<Record>,
+        event: Option<Event>,
+        input: Self::Input,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(record) = record.filter(|_| self.line().keeps()) else {
+            return self.go_on(event, input, ctx);
+        };
+        self.desk().waiting.push(Fact { record, event, input });
         self.write(ctx);
+    }
+
+    /// What follows once a fact is kept.
+    fn go_on(&mut self, event: Option<Event>, input: Self::Input, ctx: &mut Context<Self>) {
+        if let Some(event) = event {
+            self.bus().publish(event);
+        }
+        self.take(input, ctx);
     }
 
     /// Writes what waits, all at once, unless something is being written.
@@ -129,16 +155,17 @@ pub(crate) trait Journalled: Stepwise {
             return;
         }
         self.desk().is_writing = true;
-        let (records, inputs): (Vec<Record>, Vec<Self::Input>) =
-            std::mem::take(&mut self.desk().waiting).into_iter().unzip();
+        let facts = std::mem::take(&mut self.desk().waiting).into_iter();
+        let (records, follow): (Vec<_>, Vec<_>) =
+            facts.map(|fact| (fact.record, (fact.event, fact.input))).unzip();
         let line = self.line().clone();
         let append = async move { line.append(records).await };
         ctx.spawn(append.into_actor(self).map(move |written, actor, ctx| {
             if let Err(why) = written {
                 actor.take(Self::unkept(why.reason), ctx);
             }
-            for input in inputs {
-                actor.take(input, ctx);
+            for (event, input) in follow {
+                actor.go_on(event, input, ctx);
             }
             actor.desk().is_writing = false;
             actor.write(ctx);

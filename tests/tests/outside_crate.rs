@@ -112,7 +112,7 @@ fn a_crate_made_of_the_quickstart_tunes_is_killed_goes_on_and_reads_its_table() 
     assert_eq!(names.into_iter().collect::<BTreeSet<_>>(), all);
     assert!(table.texts("status").iter().all(|status| status == "complete"));
     assert_eq!(table.texts("run_id").into_iter().collect::<BTreeSet<_>>().len(), 6);
-    assert_eq!(table.integers("width").into_iter().collect::<BTreeSet<_>>(), BTreeSet::from([4, 32]));
+    assert_eq!(table.integers("width").into_iter().collect::<BTreeSet<_>>(), BTreeSet::from([4, 64]));
 
     // What the program itself read of it.
     let rows: Vec<&str> = resumed.stdout.lines().filter(|line| line.starts_with("run_name=")).collect();
@@ -123,7 +123,7 @@ fn a_crate_made_of_the_quickstart_tunes_is_killed_goes_on_and_reads_its_table() 
     }
     // Chance alone would be right for two thirds.
     let best = table.floats("val/accuracy").into_iter().fold(0.0, f64::max);
-    assert!(best > 0.9, "{best}");
+    assert!(best > 0.85, "{best}");
 
     // There is nothing left to do.
     let again = place.start_command(place.program(&program)).end();

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use super::StartCv;
 use super::plans::past_of;
 use super::state::{Effect, Input, State};
+use crate::bus::EventBus;
 use crate::devices::{AcquireLease, LeaseGuard};
 use crate::events::Event;
 use crate::journal::{JournalLine, PastRun};
@@ -120,11 +121,8 @@ impl CvActor {
     /// Keeps the end of a run, if it is one, and hears of it.
     fn run_ended(&mut self, index: usize, outcome: Box<RunOutcome>, ctx: &mut Context<Self>) {
         let record = self.state.record_of_end(&outcome);
-        let input = Input::RunEnded { index, outcome };
-        match record {
-            Some(record) => self.keep(record, input, ctx),
-            None => self.take(input, ctx),
-        }
+        let finished = Event::run_finished(Some(&self.start.plan.cv_name), &outcome);
+        self.keep(record, Some(finished), Input::RunEnded { index, outcome }, ctx);
     }
 
     fn write_runs(&mut self, runs: Vec<RunOutcome>, ctx: &mut Context<Self>) {
@@ -199,6 +197,10 @@ impl Stepwise for CvActor {
 impl Journalled for CvActor {
     fn line(&self) -> &JournalLine {
         &self.start.journal
+    }
+
+    fn bus(&self) -> &EventBus {
+        &self.wiring.bus
     }
 
     fn desk(&mut self) -> &mut Desk<Input> {

@@ -14,7 +14,6 @@ use super::effects::{Effect, Input, Room};
 use super::state::{LeasedFrom, State};
 use super::worker::{Running, WorkerEvents, launch};
 use crate::devices::{AcquireLease, LeaseGuard};
-use crate::events::Event;
 use crate::journal::{self, JournalLine};
 use crate::limits::UNUSED_MAILBOX;
 use crate::outcome::{Cause, Failure, RunOutcome};
@@ -237,26 +236,10 @@ impl RunActor {
 
     fn report(&mut self, ctx: &mut Context<Self>) {
         if let (Some(outcome), Some(parent)) = (self.ended.take(), self.outcome.take()) {
-            self.wiring.bus.publish(finished(&self.plan, &outcome));
             // A parent that is gone has no use for it.
             drop(parent.send(*outcome));
         }
         ctx.stop();
-    }
-}
-
-fn finished(plan: &RunPlan, outcome: &RunOutcome) -> Event {
-    Event::RunFinished {
-        run_id: outcome.run_id.clone(),
-        run_name: outcome.run_name.clone(),
-        cv_name: plan.cv_name.clone(),
-        cell: outcome.cell,
-        status: outcome.status,
-        failure: outcome.failure.clone(),
-        attempts: outcome.attempts,
-        duration_secs: outcome.duration_secs,
-        metrics: outcome.metrics.clone(),
-        checkpoint: outcome.checkpoint.clone(),
     }
 }
 

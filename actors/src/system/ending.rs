@@ -22,25 +22,26 @@ impl Ending {
     }
 
     pub(super) fn of_tune(self, caller: oneshot::Sender<TuneOutcome>) -> oneshot::Sender<TuneOutcome> {
-        self.before(caller, |tune| vec![Record::Ended { cancelled: tune.cancelled }])
+        self.before(caller, |tune| (vec![Record::Ended { cancelled: tune.cancelled }], None))
     }
 
     pub(super) fn of_cv(self, caller: oneshot::Sender<CvOutcome>) -> oneshot::Sender<CvOutcome> {
-        self.before(caller, |cv| vec![Record::Ended { cancelled: cv.status == Status::Cancelled }])
+        self.before(caller, |cv| (vec![Record::Ended { cancelled: cv.status == Status::Cancelled }], None))
     }
 
     /// A run that was stopped alone was stopped by its user: it goes on when it is resumed.
     pub(super) fn of_run(self, caller: oneshot::Sender<RunOutcome>) -> oneshot::Sender<RunOutcome> {
         self.before(caller, |run| {
             let cancelled = run.status == Status::Cancelled;
-            end_of(run, true).into_iter().chain([Record::Ended { cancelled }]).collect()
+            let records = end_of(run, true).into_iter().chain([Record::Ended { cancelled }]).collect();
+            (records, Some(Event::run_finished(None, run)))
         })
     }
 
     fn before<O: 'static>(
         self,
         caller: oneshot::Sender<O>,
-        records: impl FnOnce(&O) -> Vec<Record> + 'static,
+        facts: impl FnOnce(&O) -> (Vec<Record>, Option<Event>) + 'static,
     ) -> oneshot::Sender<O> {
         let (outcome, told) = oneshot::channel::<O>();
         actix::spawn(async move {
@@ -48,9 +49,13 @@ impl Ending {
                 // An actor that was lost tells nothing; its caller sees that by the channel.
                 return self.bus.end();
             };
-            if let Err(unwritten) = self.line.append(records(&outcome)).await {
+            let (records, event) = facts(&outcome);
+            if let Err(unwritten) = self.line.append(records).await {
                 let message = format!("the end of the job does not stand in its journal: {unwritten}");
                 self.bus.publish(Event::Warned { message });
+            }
+            if let Some(event) = event {
+                self.bus.publish(event);
             }
             self.bus.end();
             // The journal is let go before anybody can want to resume the job.

@@ -11,6 +11,7 @@ use super::StartTune;
 use super::plans::{PlannedRetrain, cv_plan, plan_retrain};
 use super::recall::{Search, recall};
 use super::state::{Effect, Input, State};
+use crate::bus::EventBus;
 use crate::cv::{CvActor, Planned, StartCv, lost_cv, plan_runs};
 use crate::events::Event;
 use crate::journal::{JournalLine, Ledger, Past, Record};
@@ -112,14 +113,7 @@ impl TuneActor {
     /// Keeps the end of a cv, if it is one, and hears of it.
     fn cv_ended(&mut self, index: usize, outcome: Box<CvOutcome>, ctx: &mut Context<Self>) {
         let record = self.state.record_of_cv(&outcome);
-        self.keep_if(record, Input::CvEnded { index, outcome }, ctx);
-    }
-
-    fn keep_if(&mut self, record: Option<Record>, input: Input, ctx: &mut Context<Self>) {
-        match record {
-            Some(record) => self.keep(record, input, ctx),
-            None => self.take(input, ctx),
-        }
+        self.keep(record, None, Input::CvEnded { index, outcome }, ctx);
     }
 
     /// Begins something once its record stands in the journal. Where that can not be written the state hears so first, and
@@ -146,7 +140,7 @@ impl TuneActor {
         let hyperparameters = self.sampler.propose(trial);
         let record =
             hyperparameters.clone().map(|hyperparameters| Record::Proposed { trial, hyperparameters });
-        self.keep_if(record, Input::Proposed { hyperparameters }, ctx);
+        self.keep(record, None, Input::Proposed { hyperparameters }, ctx);
     }
 
     fn start_retrain(&mut self, index: usize, hyperparameters: Hyperparameters, ctx: &mut Context<Self>) {
@@ -200,7 +194,8 @@ impl TuneActor {
 
     fn retrain_ended(&mut self, outcome: Box<RunOutcome>, ctx: &mut Context<Self>) {
         let record = self.state.record_of_retrain(&outcome);
-        self.keep_if(record, Input::RetrainEnded { outcome }, ctx);
+        let finished = Event::run_finished(None, &outcome);
+        self.keep(record, Some(finished), Input::RetrainEnded { outcome }, ctx);
     }
 }
 
@@ -241,6 +236,10 @@ impl Stepwise for TuneActor {
 impl Journalled for TuneActor {
     fn line(&self) -> &JournalLine {
         &self.ledger.line
+    }
+
+    fn bus(&self) -> &EventBus {
+        &self.wiring.bus
     }
 
     fn desk(&mut self) -> &mut Desk<Input> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use tokio::time::timeout;
 
-use super::{Delivery, RunActor, finished};
+use super::{Delivery, RunActor};
 use crate::events::Event;
 use crate::outcome::RunOutcome;
 use crate::protocol::ToWorker;
@@ -51,7 +51,8 @@ impl RunActor {
     pub(super) fn close_tracker(&mut self, mut outcome: Box<RunOutcome>, ctx: &mut Context<Self>) {
         outcome.duration_secs = self.started.map_or(0.0, |started| started.elapsed().as_secs_f64());
         if self.tracker.is_some() {
-            self.records.push_back(Record::Happened(Box::new(finished(&self.plan, &outcome))));
+            let finished = Event::run_finished(self.plan.cv_name.as_deref(), &outcome);
+            self.records.push_back(Record::Happened(Box::new(finished)));
         }
         self.ended = Some(outcome);
         self.deliver(ctx);
