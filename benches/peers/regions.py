@@ -65,8 +65,8 @@ def arguments():
         default=["Unet/resnet18", "Linknet/mobilenet_v2", "FPN/efficientnet-b0", "Segformer/mit_b0"],
     )
     parser.add_argument("--beside", default="Unet/resnet18")
-    parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--loss", default="0.5*bce + 0.5*dice", help="of focal, bce and dice")
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--loss", default="focal", help="of focal, bce and dice")
     parser.add_argument("--seeds", type=int, default=3, help="of the pair that is compared, as the engine draws them")
     parser.add_argument("--folds", type=int, default=3)
     shared = Path(os.environ.get("ENGINE_SHARED", ROOT.parent / "shared"))
