@@ -169,6 +169,24 @@ impl Workplace {
         .collect()
     }
 
+    /// Waits until at least so many of its processes run, and gives them. A program shows a moment after its start, when
+    /// it has its own memory.
+    ///
+    /// # Panics
+    /// If they do not come.
+    #[cfg(target_os = "linux")]
+    pub fn wait_for_processes(&self, at_least: usize) -> Vec<(i32, i32)> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let processes = self.processes();
+            if processes.len() >= at_least {
+                return processes;
+            }
+            assert!(Instant::now() < deadline, "{at_least} processes were awaited, there are {processes:?}");
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
     /// Waits until none of its processes is left.
     ///
     /// # Panics

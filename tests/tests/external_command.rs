@@ -547,9 +547,9 @@ fn nothing_is_left_when_the_engine_or_its_worker_is_killed() {
         let script = script(&place, DEAF);
         let mut running = start(&place, &["train", "--json", "--name", "r"], &[&python, &script]);
         running.until_event("run-progressed");
-        let processes = place.processes();
+        // Engine, worker, guard, program and its child, which shows only once it has become `sleep`.
+        let processes = place.wait_for_processes(5);
         let (worker, _) = *processes.iter().find(|(_, parent)| *parent == running.id()).unwrap();
-        assert!(processes.len() >= 5, "engine, worker, guard, program and its child: {processes:?}");
         if victim != "engine" {
             kill(worker, Signal::KILL);
         }

@@ -280,7 +280,7 @@ impl<Out> Group<Out> {
         if self.members.iter().all(|member| member.report.is_some()) {
             return self.finish();
         }
-        let worst = self.members.iter().filter_map(|member| member.trouble).min();
+        let troubled = self.members.iter().any(|member| member.trouble.is_some());
         let Patience { settle, leave, .. } = self.patience;
         match self.phase {
             Phase::Ending { until } => {
@@ -288,9 +288,9 @@ impl<Out> Group<Out> {
                 if now >= until && self.members.iter().all(gone) { self.finish() } else { vec![] }
             }
             _ if self.killed => self.end(),
-            _ if worst.is_some_and(|trouble| matches!(trouble.kind, Kind::Died | Kind::Silent)) => self.end(),
+            _ if self.is_broken() => self.end(),
             Phase::Settling { until } if now >= until => self.end(),
-            Phase::Running | Phase::Leaving { .. } if worst.is_some() => {
+            Phase::Running | Phase::Leaving { .. } if troubled => {
                 self.phase = Phase::Settling { until: now + settle };
                 vec![]
             }
@@ -301,6 +301,12 @@ impl<Out> Group<Out> {
             Phase::Leaving { until } if now >= until => self.end(),
             _ => vec![],
         }
+    }
+
+    /// Whether a rank will never be heard again: whoever else failed, there is nothing to wait for.
+    fn is_broken(&self) -> bool {
+        let mut troubles = self.members.iter().filter_map(|member| member.trouble);
+        troubles.any(|trouble| matches!(trouble.kind, Kind::Died | Kind::Silent))
     }
 
     fn notice_silence(&mut self) {

@@ -170,6 +170,15 @@ fn a_rank_that_stops_beating_is_silent_and_named() {
 }
 
 #[test]
+fn a_rank_that_falls_silent_ends_the_wait_for_the_one_to_blame_and_is_not_it() {
+    let mut played = Played::new(3).at_work();
+    assert_eq!(played.pass(9 * SECOND, &[0, 2]), []);
+    assert_eq!(played.says(2, "own"), []);
+    assert_eq!(played.pass(SECOND, &[0, 2]), END, "rank 1 is silent before the failure is settled");
+    assert_eq!(played.all_killed(&[0, 1, 2]), [Effect::Pass("own"), report(Exit::Signal(9), 2, Some(2))]);
+}
+
+#[test]
 fn ranks_that_wait_for_their_orders_need_not_beat_and_a_start_takes_its_time() {
     let mut played = Played::new(2);
     assert_eq!(played.hear(Event::Beat { member: 0 }), []);
